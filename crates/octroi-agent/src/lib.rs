@@ -1,0 +1,1 @@
+//! The caller's side: a purse of credentials, budgets, wallets, proof of work.

@@ -1,0 +1,1 @@
+//! The decision: policy, identity, payment and ledger make a verdict.

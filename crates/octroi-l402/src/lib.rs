@@ -1,0 +1,1 @@
+//! L402: macaroons, challenge and credential text. No I/O.

@@ -1,0 +1,1 @@
+//! The ledger: accounts, holds, captures and credits in millisatoshi, durable and exactly once.

@@ -1,0 +1,1 @@
+//! One trait over Lightning nodes, its adapters, and the embedded node.

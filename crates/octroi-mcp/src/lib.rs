@@ -1,0 +1,1 @@
+//! The MCP envelope: strict scan, eras, headers, SSE frames, replies. No I/O.

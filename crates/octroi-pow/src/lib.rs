@@ -1,0 +1,1 @@
+//! Proof of work: puzzles, verification, solver. No I/O.

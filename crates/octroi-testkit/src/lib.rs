@@ -1,0 +1,1 @@
+//! What tests and the demo stand on: a regtest chain, funded Lightning nodes, a token issuer, scripted upstreams.

@@ -1,0 +1,2 @@
+//! The `octroi` command.
+fn main() {}
