@@ -1,2 +1,5 @@
 //! The `octroi` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    octroi::main()
+}

@@ -1,0 +1,86 @@
+//! The Lightning node the gate is paid through.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::Secret;
+
+/// The Lightning node the gate is paid through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LightningConfig {
+    /// The chain whose invoices are issued.
+    pub network: Network,
+    /// How long an invoice can be paid, 60 s to 7 days.
+    pub invoice_expiry: Duration,
+    /// Whose node it is.
+    pub backend: LightningBackend,
+}
+
+/// A Bitcoin chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Real money.
+    Bitcoin,
+    /// The public test chain.
+    Testnet,
+    /// The signed public test chain.
+    Signet,
+    /// A private test chain.
+    Regtest,
+}
+
+/// Whose node it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LightningBackend {
+    /// A node inside this process.
+    Embedded(EmbeddedNode),
+    /// A phoenixd reached over HTTP.
+    Phoenixd(Phoenixd),
+}
+
+/// A node inside this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedNode {
+    /// Where blocks come from.
+    pub chain: ChainSource,
+    /// Where channels and keys are kept; losing it loses money.
+    pub storage_dir: PathBuf,
+    /// Where peers connect; empty for a node that only dials out.
+    pub listen: Vec<SocketAddr>,
+    /// The name announced to the network, at most 32 bytes.
+    pub alias: Option<String>,
+    /// Node ids (33 bytes in hex, lower case) whose channels are used before they confirm.
+    pub trusted_peers: Vec<String>,
+}
+
+/// Where blocks come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainSource {
+    /// A full node's RPC.
+    Bitcoind {
+        /// Host name or address.
+        host: String,
+        /// RPC port.
+        port: u16,
+        /// RPC user.
+        user: String,
+        /// RPC password.
+        password: Secret,
+    },
+    /// An Esplora server's base URL (`https://…`).
+    Esplora(Url),
+    /// An Electrum server, `ssl://host:port` or `tcp://host:port`.
+    Electrum(String),
+}
+
+/// A phoenixd reached over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phoenixd {
+    /// Its base URL, usually `http://127.0.0.1:9740`.
+    pub url: Url,
+    /// `http-password` of its `phoenix.conf`.
+    pub password: Secret,
+}

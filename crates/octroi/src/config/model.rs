@@ -1,0 +1,83 @@
+//! The resolved configuration of the whole gate.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::{LightningConfig, Secret, ServerConfig};
+
+/// Everything the gate needs to run, checked and with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the gate listens; port 0 asks the system for a free one.
+    pub listen: SocketAddr,
+    /// The address callers know the gate by, without a trailing slash in its path.
+    pub public_url: Url,
+    /// Where accounts and holds are kept.
+    pub ledger: LedgerConfig,
+    /// The keys that sign what the gate hands out.
+    pub secrets: SecretsConfig,
+    /// The Lightning node; without one, paid tools answer `NO_LIQUIDITY`.
+    pub lightning: Option<LightningConfig>,
+    /// The MCP servers behind the gate, at least one.
+    pub servers: Vec<ServerConfig>,
+    /// The operator's side door.
+    pub admin: AdminConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// Where accounts and holds are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// The SQLite file, relative to the working directory.
+    pub path: PathBuf,
+    /// Most writes that may wait for the disk at once, 1..=1 000 000; a call beyond that is refused.
+    pub queue: usize,
+}
+
+/// The keys that sign what the gate hands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretsConfig {
+    /// The key new credentials are derived from.
+    pub master_key: MasterKeySource,
+    /// Former keys whose credentials are still honoured, oldest first.
+    pub previous_keys: Vec<Secret>,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MasterKeySource {
+    /// 64 hexadecimal digits, checked; [`Secret::hex_key`] gives the 32 bytes.
+    Given(Secret),
+    /// The file to read it from, to be created with mode 0600 when it does not exist: `octroi.key` beside the ledger.
+    File(PathBuf),
+}
+
+/// The operator's side door: health, metrics, the ledger's pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// An address of its own; `None` means the gate's listener, answering loopback callers only.
+    pub listen: Option<SocketAddr>,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// A filter as `tracing` reads it: `info`, `octroi=debug,info`.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
