@@ -1,0 +1,66 @@
+//! One JSON-RPC message as a client posts it: scanned once, borrowed from the body.
+
+mod error;
+mod params;
+mod scan;
+
+pub use error::ScanError;
+pub use params::{Meta, Params};
+pub use scan::scan;
+
+use std::borrow::Cow;
+
+/// What a message is (JSON-RPC 2.0 §4, §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A method with an id: it wants a reply.
+    Request,
+    /// A method without an id.
+    Notification,
+    /// The answer of a legacy client to a request of the server.
+    Response,
+}
+
+/// The raw bytes of a request id, a JSON string or integer, to be echoed byte for byte. Integers of any size are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Id<'a>(&'a [u8]);
+
+impl<'a> Id<'a> {
+    /// The id as it stands in the body, quotes included.
+    #[must_use]
+    pub fn as_raw(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Takes a raw JSON value as an id. `None` for anything but one string or one integer without fraction or exponent.
+    #[must_use]
+    pub fn from_raw(_raw: &'a [u8]) -> Option<Self> {
+        todo!()
+    }
+}
+
+/// One scanned message. Everything borrows from the body, which is what must be forwarded.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    /// Request, notification or response.
+    pub kind: Kind,
+    /// The id; always there for a request or a response, never for a notification.
+    pub id: Option<Id<'a>>,
+    /// The method; empty for a response.
+    pub method: Cow<'a, str>,
+    /// What was read from `params`.
+    pub params: Params<'a>,
+    /// The raw `result` of a response.
+    pub result: Option<&'a [u8]>,
+    /// The raw `error` of a response.
+    pub error: Option<&'a [u8]>,
+    /// The whole body.
+    pub raw: &'a [u8],
+}
+
+/// The body without the named members of `params._meta`; every other byte is kept, and a `_meta` left without members
+/// stays as `{}`. `None` when it has none of them: forward [`Message::raw`].
+#[must_use]
+pub fn without_meta(_msg: &Message<'_>, _keys: &[&str]) -> Option<Vec<u8>> {
+    todo!()
+}

@@ -1,0 +1,117 @@
+//! What the gate reads from `params`.
+use std::{borrow::Cow, ops::Range};
+
+use super::Id;
+use crate::json::Member;
+use smallvec::SmallVec;
+
+/// The fields of `params` that are judged or compared with headers. A field that is absent, or is not of the type it has
+/// in MCP, is `None`; where the method needs it, [`super::scan`] has already refused the message.
+#[derive(Debug, Clone, Default)]
+pub struct Params<'a> {
+    /// The whole raw `params` object.
+    pub raw: Option<&'a [u8]>,
+    /// `name`: always there for `tools/call` and `prompts/get`.
+    pub name: Option<Cow<'a, str>>,
+    /// `uri`: always there for `resources/read`.
+    pub uri: Option<Cow<'a, str>>,
+    /// `taskId` (tasks extension).
+    pub task_id: Option<Cow<'a, str>>,
+    /// `cursor` of a list.
+    pub cursor: Option<Cow<'a, str>>,
+    /// `protocolVersion`: always there for `initialize`.
+    pub protocol_version: Option<Cow<'a, str>>,
+    /// The raw `arguments` object. A `null` counts as absent.
+    pub arguments: Option<&'a [u8]>,
+    /// The raw `capabilities` object of `initialize`.
+    pub capabilities: Option<&'a [u8]>,
+    /// `requestId` of `notifications/cancelled`.
+    pub request_id: Option<Id<'a>>,
+    /// `requestState` of a retried request (MCP 2026-07-28 patterns/mrtr); made by the server but in the caller's hands.
+    pub request_state: Option<Cow<'a, str>>,
+    /// The raw `inputResponses` object of a retried request.
+    pub input_responses: Option<&'a [u8]>,
+    /// `_meta`.
+    pub meta: Option<Meta<'a>>,
+}
+
+/// The members of `params._meta`, with spans into the whole body.
+#[derive(Debug, Clone)]
+pub struct Meta<'a> {
+    pub(crate) raw: &'a [u8],
+    pub(crate) span: Range<usize>,
+    pub(crate) members: SmallVec<[Member<'a>; 6]>,
+}
+
+impl<'a> Meta<'a> {
+    /// The key of the protocol version, required on every modern request.
+    pub const PROTOCOL_VERSION: &'static str = "io.modelcontextprotocol/protocolVersion";
+    /// The key of the client's capabilities, required on every modern request.
+    pub const CLIENT_CAPABILITIES: &'static str = "io.modelcontextprotocol/clientCapabilities";
+    /// The key of the client's name and version: unverified, never to be used for security.
+    pub const CLIENT_INFO: &'static str = "io.modelcontextprotocol/clientInfo";
+    /// The key of the progress token.
+    pub const PROGRESS_TOKEN: &'static str = "progressToken";
+
+    /// The whole raw `_meta` object.
+    #[must_use]
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Where `_meta`'s object stands in the body.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// All members, in order.
+    #[must_use]
+    pub fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// The member with this decoded key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|member| member.key == key)
+    }
+
+    /// The protocol version, if it is a string.
+    #[must_use]
+    pub fn protocol_version(&self) -> Option<Cow<'a, str>> {
+        todo!()
+    }
+
+    /// The raw capabilities object of a modern client.
+    #[must_use]
+    pub fn client_capabilities(&self) -> Option<&'a [u8]> {
+        todo!()
+    }
+
+    /// The raw client info object of a modern client.
+    #[must_use]
+    pub fn client_info(&self) -> Option<&'a [u8]> {
+        todo!()
+    }
+
+    /// The raw progress token, a string or an integer.
+    #[must_use]
+    pub fn progress_token(&self) -> Option<Id<'a>> {
+        todo!()
+    }
+}
+
+impl<'a> super::Message<'a> {
+    /// The raw capabilities the client declared in this very message: in `_meta` (modern) or in `initialize` (legacy).
+    #[must_use]
+    pub fn client_capabilities(&self) -> Option<&'a [u8]> {
+        todo!()
+    }
+
+    /// Whether this message declares the capability at `path`, for example `["elicitation", "url"]`.
+    #[must_use]
+    pub fn has_capability(&self, _path: &[&str]) -> bool {
+        todo!()
+    }
+}
