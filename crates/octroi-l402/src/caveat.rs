@@ -1,0 +1,298 @@
+//! The vocabulary of caveats and how it is read.
+//!
+//! | caveat | says | repeated |
+//! |---|---|---|
+//! | `services=<name>:<tier>[,…]` | the services the token is good at (L402 `macaroons.md`) | all must name the service |
+//! | `<service>_capabilities=a,b` | the tools it may be used for | only those in every list |
+//! | `<service>_valid_until=<unix s>` | good before that second | the earliest |
+//! | `<service>_calls=<n>` | the most calls it may make | the fewest |
+//! | `<service>_max_msat=<n>` | the most that one call may cost | the least |
+//! | `<service>_arguments_sha256=<hex>` | only a call with these arguments | must agree |
+//! | `<service>_principal=<hex>` | only for this principal | must agree |
+//! | `<service>_price_msat=<n>` | the price the issuer promised for one call | the highest |
+//! | `preimage=<hex>` | added by some clients: the preimage itself | must agree |
+//!
+//! Unknown caveats are skipped, as L402 asks; a known one with a malformed value makes the whole token malformed.
+//!
+//! **What the issuer said and what a holder added.** Any holder can append caveats, so a caveat may only ever take
+//! away. A promised price and a principal that the token *stands for* give something, so they count as such only where
+//! they come before the first `services` caveat: every token is minted with one, and nobody can insert before it.
+//! Behind it, `_principal` still restricts and `_price_msat` can only raise a promise that was made.
+
+use crate::{Msat, hex32};
+
+/// The condition that carries a client's preimage inside the macaroon.
+pub const PREIMAGE: &str = "preimage";
+
+const SERVICES: &[u8] = b"services";
+const CAPABILITIES: &str = "capabilities";
+const VALID_UNTIL: &str = "valid_until";
+const CALLS: &str = "calls";
+const MAX_MSAT: &str = "max_msat";
+const ARGUMENTS: &str = "arguments_sha256";
+const PRINCIPAL: &str = "principal";
+const PRICE: &str = "price_msat";
+/// The tier new tokens carry. Tiers are read strictly but grant nothing.
+const TIER: u8 = 0;
+
+/// Why caveats cannot be read for a service, or terms cannot be written as caveats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// The token is not for this service (or names none). The holder's fault.
+    #[error("the token is not for this service")]
+    WrongService,
+    /// The value of a caveat with a known meaning cannot be read. The fault of whoever added it.
+    #[error("a caveat's value cannot be read")]
+    Malformed,
+    /// A service or tool name is empty or holds a character that separates names (`,` `:` `=`) or a control
+    /// character, so that no caveat can say it. The issuer's fault.
+    #[error("a name cannot be written in a caveat")]
+    Unwritable,
+}
+
+/// What a token may be used for at one service.
+///
+/// To mint, start from [`Terms::new`], set the fields, and hand [`Terms::to_caveats`] to
+/// [`Macaroon::mint`](crate::Macaroon::mint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The service.
+    pub service: String,
+    /// The tools it may be used for; `None`: any.
+    pub tools: Option<Vec<String>>,
+    /// Good while `now < valid_until` (unix seconds); `None`: always.
+    pub valid_until: Option<u64>,
+    /// What the issuer promised one call costs; `None`: the price of the day.
+    pub price: Option<Msat>,
+    /// The most one call may cost; `None`: any price. A holder sets it before lending the token.
+    pub max_price: Option<Msat>,
+    /// SHA-256 of the only arguments it may be used with; `None`: any.
+    pub arguments_digest: Option<[u8; 32]>,
+    /// The only principal it may be used for; `None`: any bearer.
+    pub principal: Option<[u8; 32]>,
+    /// The most calls it may make; `None`: as many as its account pays for. The ledger counts.
+    pub calls: Option<u32>,
+    vouched_principal: Option<[u8; 32]>,
+    arguments_contradict: bool,
+    principals_contradict: bool,
+}
+
+/// Why a good token is not good for a call. The holder's fault: it needs another token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPermitted {
+    /// The token is for other tools.
+    #[error("the token is for another tool")]
+    WrongTool,
+    /// The token is for a call with other arguments.
+    #[error("the token is for other arguments")]
+    WrongArguments,
+    /// The token is for another principal, or for one where the call has none.
+    #[error("the token is for another principal")]
+    WrongPrincipal,
+}
+
+impl Terms {
+    /// Terms without any limit beyond the service.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            tools: None,
+            valid_until: None,
+            price: None,
+            max_price: None,
+            arguments_digest: None,
+            principal: None,
+            calls: None,
+            vouched_principal: None,
+            arguments_contradict: false,
+            principals_contradict: false,
+        }
+    }
+
+    /// The principal the *issuer* bound the token to, if it did.
+    ///
+    /// A caller who sends no identity but a token with this may be taken for that principal within the token's
+    /// terms, which is how a client whose only `Authorization` header went to the payment is served. A principal that
+    /// a holder appended is never given here: it would let anyone speak for anyone.
+    #[must_use]
+    pub const fn vouched_principal(&self) -> Option<&[u8; 32]> {
+        self.vouched_principal.as_ref()
+    }
+
+    /// Whether a call of `tool` with these arguments for this principal is within the terms. Expiry, price and count
+    /// are not judged here.
+    ///
+    /// `arguments_digest` is called only where the token is bound to arguments.
+    ///
+    /// # Errors
+    /// [`NotPermitted`] names the first limit the call is outside of.
+    pub fn permit(
+        &self,
+        tool: &str,
+        arguments_digest: impl FnOnce() -> [u8; 32],
+        principal: Option<&[u8; 32]>,
+    ) -> Result<(), NotPermitted> {
+        if self.tools.as_ref().is_some_and(|tools| !tools.iter().any(|allowed| allowed == tool)) {
+            return Err(NotPermitted::WrongTool);
+        }
+        if self.principals_contradict || self.principal.as_ref().is_some_and(|bound| Some(bound) != principal)
+        {
+            return Err(NotPermitted::WrongPrincipal);
+        }
+        if self.arguments_contradict || self.arguments_digest.is_some_and(|bound| bound != arguments_digest())
+        {
+            return Err(NotPermitted::WrongArguments);
+        }
+        Ok(())
+    }
+
+    /// The caveats that say these terms, in the order in which they must be minted.
+    ///
+    /// # Errors
+    /// [`TermsError::Unwritable`] where the service's or a tool's name cannot stand in a caveat.
+    pub fn to_caveats(&self) -> Result<Vec<String>, TermsError> {
+        let service = &self.service;
+        let tools = self.tools.as_deref().unwrap_or_default();
+        if !is_writable(service) || !tools.iter().all(|tool| is_writable(tool)) {
+            return Err(TermsError::Unwritable);
+        }
+        let own = |condition: &str, value: String| format!("{service}_{condition}={value}");
+        // Price and principal come before `services`: only there are they the issuer's word.
+        let mut caveats = Vec::new();
+        caveats.extend(self.price.map(|price| own(PRICE, price.as_i64().to_string())));
+        caveats.extend(self.principal.map(|principal| own(PRINCIPAL, hex::encode(principal))));
+        caveats.push(format!("services={service}:{TIER}"));
+        caveats.extend(self.tools.as_ref().map(|tools| own(CAPABILITIES, tools.join(","))));
+        caveats.extend(self.valid_until.map(|at| own(VALID_UNTIL, at.to_string())));
+        caveats.extend(self.calls.map(|calls| own(CALLS, calls.to_string())));
+        caveats.extend(self.max_price.map(|most| own(MAX_MSAT, most.as_i64().to_string())));
+        caveats.extend(self.arguments_digest.map(|digest| own(ARGUMENTS, hex::encode(digest))));
+        Ok(caveats)
+    }
+
+    /// Reads what `caveats` allow at `service`.
+    ///
+    /// # Errors
+    /// [`TermsError::WrongService`] where they are not for it, [`TermsError::Malformed`] where a known one cannot be
+    /// read.
+    pub fn read<'c>(service: &str, caveats: impl IntoIterator<Item = &'c [u8]>) -> Result<Self, TermsError> {
+        let mut terms = Self::new(service);
+        let mut issuer_speaks = true;
+        for caveat in caveats {
+            let Some((condition, value)) = split(caveat) else { continue };
+            if condition == SERVICES {
+                issuer_speaks = false;
+                if !names_service(value, service)? {
+                    return Err(TermsError::WrongService);
+                }
+            } else if let Some(own) = own_condition(condition, service) {
+                terms.restrict(own, value, issuer_speaks)?;
+            }
+        }
+        if issuer_speaks {
+            return Err(TermsError::WrongService);
+        }
+        Ok(terms)
+    }
+
+    fn restrict(&mut self, condition: &[u8], value: &[u8], issuer_speaks: bool) -> Result<(), TermsError> {
+        let known = |name: &str| condition == name.as_bytes();
+        if known(CAPABILITIES) {
+            return self.restrict_tools(value);
+        } else if known(VALID_UNTIL) {
+            least(&mut self.valid_until, number(value)?);
+        } else if known(CALLS) {
+            least(&mut self.calls, number(value)?);
+        } else if known(MAX_MSAT) {
+            least(&mut self.max_price, Msat::new(number(value)?));
+        } else if known(PRICE) {
+            let price = Msat::new(number(value)?);
+            if issuer_speaks || self.price.is_some() {
+                self.price = self.price.max(Some(price));
+            }
+        } else if known(ARGUMENTS) {
+            self.arguments_contradict |= !agree(&mut self.arguments_digest, digest(value)?);
+        } else if known(PRINCIPAL) {
+            self.principals_contradict |= !agree(&mut self.principal, digest(value)?);
+            if issuer_speaks {
+                self.vouched_principal = self.principal;
+            }
+        }
+        Ok(())
+    }
+
+    fn restrict_tools(&mut self, value: &[u8]) -> Result<(), TermsError> {
+        let list = str::from_utf8(value).map_err(|_| TermsError::Malformed)?;
+        if list.split(',').any(str::is_empty) {
+            return Err(TermsError::Malformed);
+        }
+        match &mut self.tools {
+            Some(tools) => tools.retain(|tool| list.split(',').any(|named| named == tool)),
+            None => self.tools = Some(list.split(',').map(str::to_owned).collect()),
+        }
+        Ok(())
+    }
+}
+
+/// The preimages a client wrote into the macaroon, as text that has not been read yet.
+pub(crate) fn preimages<'c>(caveats: impl Iterator<Item = &'c [u8]>) -> impl Iterator<Item = &'c [u8]> {
+    caveats.filter_map(|caveat| {
+        split(caveat).filter(|(condition, _)| *condition == PREIMAGE.as_bytes()).map(|(_, value)| value)
+    })
+}
+
+fn split(caveat: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = caveat.iter().position(|byte| *byte == b'=')?;
+    Some((&caveat[..at], &caveat[at + 1..]))
+}
+
+fn own_condition<'c>(condition: &'c [u8], service: &str) -> Option<&'c [u8]> {
+    condition.strip_prefix(service.as_bytes())?.strip_prefix(b"_")
+}
+
+/// Whether a `services` value names `service`; every entry is read, so that a malformed one is not missed.
+fn names_service(value: &[u8], service: &str) -> Result<bool, TermsError> {
+    let mut named = false;
+    for entry in value.split(|byte| *byte == b',') {
+        let at = entry.iter().position(|byte| *byte == b':').ok_or(TermsError::Malformed)?;
+        let (name, tier) = (&entry[..at], &entry[at + 1..]);
+        number::<u8>(tier)?;
+        if name.is_empty() {
+            return Err(TermsError::Malformed);
+        }
+        named |= name == service.as_bytes();
+    }
+    Ok(named)
+}
+
+/// A decimal number in its one spelling: digits only, no sign, no leading zero.
+fn number<N: std::str::FromStr>(value: &[u8]) -> Result<N, TermsError> {
+    let plain = match value {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let text = str::from_utf8(value).ok().filter(|_| plain).ok_or(TermsError::Malformed)?;
+    text.parse().map_err(|_| TermsError::Malformed)
+}
+
+fn digest(value: &[u8]) -> Result<[u8; 32], TermsError> {
+    hex32::read_32(value).ok_or(TermsError::Malformed)
+}
+
+fn least<N: Ord + Copy>(limit: &mut Option<N>, new: N) {
+    *limit = Some(limit.map_or(new, |held| held.min(new)));
+}
+
+/// Notes `new` where nothing was noted; whether it agrees with what was.
+fn agree(held: &mut Option<[u8; 32]>, new: [u8; 32]) -> bool {
+    *held.get_or_insert(new) == new
+}
+
+fn is_writable(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(|c| matches!(c, ',' | ':' | '=') || c.is_control())
+}
+
+#[cfg(test)]
+mod tests;
