@@ -1,0 +1,168 @@
+//! The embedded node as a [`LightningNode`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ldk_node::ChannelDetails;
+use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
+use ldk_node::payment::{PaymentDirection, PaymentStatus};
+use octroi_l402::{Msat, PaymentHash};
+
+use super::{EmbeddedNode, Inner, payment_id, storage};
+use crate::node::{msat, unix_now, unsigned};
+use crate::{
+    Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
+    NodeInfo, Outgoing, PayError, Payment, Settlement, bolt11,
+};
+
+/// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
+const SYNCED_WITHIN_SECS: u64 = 300;
+
+#[async_trait]
+impl LightningNode for EmbeddedNode {
+    fn backend(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { msat_invoices: true, pay: true, fee_limit: true, forget: true }
+    }
+
+    async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
+        self.run(move |inner| create(inner, &request)).await
+    }
+
+    async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
+        let hash = *payment_hash;
+        self.run(move |inner| Ok(state(inner, &hash))).await
+    }
+
+    async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
+        self.inner.settlements.next(after).await
+    }
+
+    async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {
+        let hash = settlement.payment_hash;
+        self.run(move |inner| inner.settlements.acknowledge(&hash)).await
+    }
+
+    async fn forget(&self, payment_hash: &PaymentHash) -> Result<(), NodeError> {
+        let hash = *payment_hash;
+        self.run(move |inner| {
+            // A paid invoice's record is what refuses a second payment; it goes by its age only.
+            if matches!(state(inner, &hash), InvoiceState::Open | InvoiceState::Expired) {
+                inner.node.remove_payment(&payment_id(&hash)).map_err(storage)?;
+                inner.invoices.remove(&hash)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pay(&self, bolt11: &str, max_fee: Msat, timeout: Duration) -> Result<Payment, PayError> {
+        self.pay_invoice(bolt11, max_fee, timeout).await
+    }
+
+    async fn outgoing(&self, payment_hash: &PaymentHash) -> Result<Outgoing, NodeError> {
+        Ok(self.outgoing_state(payment_hash))
+    }
+
+    async fn balances(&self) -> Result<Balances, NodeError> {
+        self.run(|inner| {
+            let channels = inner.node.list_channels();
+            let usable = || channels.iter().filter(|channel| channel.is_usable);
+            Ok(Balances {
+                outbound: sum(usable().map(|channel| channel.outbound_capacity_msat))?,
+                inbound: sum(usable().map(|channel| channel.inbound_capacity_msat))?,
+                inbound_htlc_max: amount(usable().map(largest_part).max().unwrap_or(0))?,
+                onchain_sat: inner.node.list_balances().total_onchain_balance_sats,
+            })
+        })
+        .await
+    }
+
+    async fn info(&self) -> Result<NodeInfo, NodeError> {
+        self.run(|inner| {
+            let (status, channels) = (inner.node.status(), inner.node.list_channels());
+            let seen = status.latest_lightning_wallet_sync_timestamp;
+            Ok(NodeInfo {
+                id: inner.node.node_id().to_string(),
+                alias: inner.node.node_alias().map(|alias| alias.to_string()),
+                network: inner.network.as_str().to_owned(),
+                block_height: status.current_best_block.height,
+                synced: seen.is_some_and(|seen| unix_now().saturating_sub(seen) <= SYNCED_WITHIN_SECS),
+                channels: channels.len(),
+                usable_channels: channels.iter().filter(|channel| channel.is_usable).count(),
+            })
+        })
+        .await
+    }
+
+    async fn channels(&self) -> Result<Vec<Channel>, NodeError> {
+        self.run(|inner| inner.node.list_channels().iter().map(channel).collect()).await
+    }
+}
+
+fn create(inner: &Inner, request: &InvoiceRequest) -> Result<Invoice, NodeError> {
+    let Some(asked) = unsigned(request.amount).filter(|&asked| asked > 0) else {
+        return Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned()));
+    };
+    if !inner.invoices.has_room() {
+        return Err(NodeError::Refused("too many invoices on record; forget the unpaid ones".to_owned()));
+    }
+    let description = Description::new(request.bounded_description().to_owned())
+        .map_err(|error| NodeError::Refused(error.to_string()))?;
+    let description = Bolt11InvoiceDescription::Direct(description);
+    let made = inner.node.bolt11_payment().receive(asked, &description, request.expiry_secs());
+    let invoice = made.map_err(|error| match error {
+        ldk_node::NodeError::PersistenceFailed => storage(error),
+        _ => NodeError::Refused(error.to_string()),
+    })?;
+    let payment_hash = bolt11::hash_of(&invoice);
+    let expires_at = invoice.expires_at().map_or(u64::MAX, |at| at.as_secs());
+    inner.invoices.insert(payment_hash, expires_at)?;
+    Ok(Invoice { bolt11: invoice.to_string(), payment_hash, amount: request.amount, expires_at })
+}
+
+fn state(inner: &Inner, hash: &PaymentHash) -> InvoiceState {
+    if let Some((amount, settled_at)) = inner.settlements.waiting(hash) {
+        return InvoiceState::Settled { amount, settled_at };
+    }
+    let record = inner.node.payment(&payment_id(hash));
+    let Some(record) = record.filter(|record| record.direction == PaymentDirection::Inbound) else {
+        return InvoiceState::Unknown;
+    };
+    if record.status == PaymentStatus::Succeeded {
+        let amount = record.amount_msat.and_then(msat).unwrap_or(Msat::ZERO);
+        return InvoiceState::Settled { amount, settled_at: record.latest_update_timestamp };
+    }
+    match inner.invoices.expires_at(hash) {
+        None => InvoiceState::Unknown,
+        Some(expires_at) if expires_at <= unix_now() => InvoiceState::Expired,
+        Some(_) => InvoiceState::Open,
+    }
+}
+
+/// The largest single part that can arrive over a channel.
+fn largest_part(channel: &ChannelDetails) -> u64 {
+    channel.inbound_htlc_maximum_msat.unwrap_or(u64::MAX).min(channel.inbound_capacity_msat)
+}
+
+fn channel(details: &ChannelDetails) -> Result<Channel, NodeError> {
+    Ok(Channel {
+        id: details.channel_id.to_string(),
+        peer: details.counterparty_node_id.to_string(),
+        capacity_sat: details.channel_value_sats,
+        outbound: amount(details.outbound_capacity_msat)?,
+        inbound: amount(details.inbound_capacity_msat)?,
+        usable: details.is_usable,
+    })
+}
+
+fn sum(parts: impl Iterator<Item = u64>) -> Result<Msat, NodeError> {
+    amount(parts.fold(0, u64::saturating_add))
+}
+
+fn amount(unsigned: u64) -> Result<Msat, NodeError> {
+    msat(unsigned).ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
+}

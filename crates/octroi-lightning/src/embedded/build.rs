@@ -1,0 +1,151 @@
+//! From settings to a node.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ldk_node::bitcoin::secp256k1::PublicKey;
+use ldk_node::config::{AnchorChannelsConfig, Config};
+use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
+use ldk_node::lightning::ln::msgs::SocketAddress;
+use ldk_node::{BuildError, Builder, Node};
+use tokio::runtime::{Handle, Runtime};
+
+use super::config::{ChainSource, EmbeddedConfig};
+use super::tracing_log::TracingLog;
+use super::{peer_id, storage};
+use crate::NodeError;
+
+/// How long the node's tasks may take to end.
+pub(super) const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Two: LDK's background work is light, and one worker may be blocked by its disk.
+const WORKERS: usize = 2;
+
+/// Kept on chain per channel with a peer that is not trusted to close it well; ldk-node's default.
+const RESERVE_SAT: u64 = 25_000;
+
+pub(super) fn runtime() -> Result<Runtime, NodeError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("lightning")
+        .enable_all()
+        .build()
+        .map_err(storage)
+}
+
+pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc<SqliteStore>), NodeError> {
+    private_dir(&config.storage_dir).map_err(storage)?;
+    let mut builder = Builder::from_config(node_config(config)?);
+    builder.set_runtime(handle);
+    builder.set_custom_logger(Arc::new(TracingLog::new(config.log_level)));
+    if let Some(alias) = &config.alias {
+        builder.set_node_alias(alias.clone()).map_err(|error| build_error(&error))?;
+    }
+    if !config.listen.is_empty() {
+        let addresses = config.listen.iter().copied().map(SocketAddress::from).collect();
+        builder.set_listening_addresses(addresses).map_err(|error| build_error(&error))?;
+    }
+    match &config.chain {
+        ChainSource::Bitcoind { host, port, user, password } => {
+            let password = password.reveal().to_owned();
+            builder.set_chain_source_bitcoind_rpc(host.clone(), *port, user.clone(), password);
+        }
+        ChainSource::Esplora { url } => {
+            builder.set_chain_source_esplora(url.clone(), None);
+        }
+        ChainSource::Electrum { url } => {
+            builder.set_chain_source_electrum(url.clone(), None);
+        }
+    }
+    let store = SqliteStore::new(
+        config.storage_dir.clone(),
+        Some(SQLITE_DB_FILE_NAME.to_owned()),
+        Some(KV_TABLE_NAME.to_owned()),
+    );
+    let store = Arc::new(store.map_err(storage)?);
+    let node =
+        builder.build_with_store(Arc::<SqliteStore>::clone(&store)).map_err(|error| build_error(&error))?;
+    Ok((node, store))
+}
+
+fn node_config(config: &EmbeddedConfig) -> Result<Config, NodeError> {
+    let Some(storage_dir) = config.storage_dir.to_str() else {
+        return Err(NodeError::Config("the storage folder's path is not UTF-8".to_owned()));
+    };
+    Ok(Config {
+        storage_dir_path: storage_dir.to_owned(),
+        network: config.network.into(),
+        trusted_peers_0conf: peer_ids(&config.trusted_0conf)?,
+        anchor_channels_config: Some(AnchorChannelsConfig {
+            trusted_peers_no_reserve: peer_ids(&config.trusted_no_reserve)?,
+            per_channel_reserve_sats: RESERVE_SAT,
+        }),
+        ..Config::default()
+    })
+}
+
+fn peer_ids(hex: &[String]) -> Result<Vec<PublicKey>, NodeError> {
+    hex.iter().map(|id| peer_id(id)).collect()
+}
+
+/// The folder holds the node's seed: for its owner's eyes only, also when it was there before.
+fn private_dir(dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        const OWNER_ONLY: u32 = 0o700;
+        DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(dir)?;
+        std::fs::set_permissions(dir, Permissions::from_mode(OWNER_ONLY))
+    }
+    #[cfg(not(unix))]
+    DirBuilder::new().recursive(true).create(dir)
+}
+
+fn build_error(error: &BuildError) -> NodeError {
+    match error {
+        BuildError::ReadFailed
+        | BuildError::WriteFailed
+        | BuildError::StoragePathAccessFailed
+        | BuildError::KVStoreSetupFailed
+        | BuildError::RuntimeSetupFailed
+        | BuildError::LoggerSetupFailed => storage(error),
+        BuildError::WalletSetupFailed => {
+            NodeError::Unreachable(format!("{error} (is the chain source up, and for this network?)"))
+        }
+        _ => NodeError::Config(error.to_string()),
+    }
+}
+
+pub(super) fn start_error(error: ldk_node::NodeError) -> NodeError {
+    use ldk_node::NodeError as Ldk;
+    match error {
+        Ldk::FeerateEstimationUpdateFailed
+        | Ldk::FeerateEstimationUpdateTimeout
+        | Ldk::TxSyncFailed
+        | Ldk::TxSyncTimeout
+        | Ldk::WalletOperationTimeout => NodeError::Unreachable(format!("the chain source: {error}")),
+        Ldk::InvalidSocketAddress => NodeError::Config(format!("cannot listen: {error}")),
+        Ldk::PersistenceFailed => storage(error),
+        _ => NodeError::Config(error.to_string()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_its_owners_alone_even_when_it_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
+        private_dir(&inner).unwrap();
+        assert_eq!(std::fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

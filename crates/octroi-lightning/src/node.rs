@@ -1,0 +1,261 @@
+//! The trait every Lightning backend implements, and the words it is spoken in.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use octroi_l402::{Msat, PaymentHash, Preimage};
+
+use crate::{NodeError, PayError};
+
+/// A Lightning node, seen from the gate.
+///
+/// All waits are bounded by the implementation, except [`next_settlement`](Self::next_settlement), which waits for
+/// money. Every method is safe to cancel by dropping its future; what was asked of the node may still happen.
+#[async_trait]
+pub trait LightningNode: Send + Sync {
+    /// The backend's name as config spells it: `embedded`, `phoenixd`.
+    fn backend(&self) -> &'static str;
+
+    /// What this backend can and cannot do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes a BOLT 11 invoice.
+    ///
+    /// A backend that counts in whole satoshis rounds the amount **up**; [`Invoice::amount`] is what the invoice asks.
+    ///
+    /// # Errors
+    /// [`NodeError::Refused`] when the amount is not above zero, or too many invoices are open.
+    async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError>;
+
+    /// What became of an invoice this node made.
+    async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError>;
+
+    /// The next settlement after `after` (the [`Settlement::cursor`] of an earlier one), waiting until there is one.
+    ///
+    /// At least once: a settlement not yet [acknowledged](Self::acknowledge) comes again after a restart, even when
+    /// it lies before `after`. Recognise it by its payment hash. One consumer at a time.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node was stopped; otherwise transient: ask again.
+    async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError>;
+
+    /// The ledger has this settlement durably: the node may drop it. Doing it twice is harmless.
+    async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError>;
+
+    /// Drops the record of an unpaid invoice, so that the node's store stays bounded. The invoice may still be paid
+    /// by a late payer, and is then a settlement like any other.
+    async fn forget(&self, payment_hash: &PaymentHash) -> Result<(), NodeError>;
+
+    /// Pays a BOLT 11 invoice that names its amount, for at most `max_fee` of routing fees, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`PayError::Pending`] is the only one after which money may still move; see each variant.
+    async fn pay(&self, bolt11: &str, max_fee: Msat, timeout: Duration) -> Result<Payment, PayError>;
+
+    /// What became of a payment of this node: where to look after [`PayError::Pending`].
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where the backend has no such record.
+    async fn outgoing(&self, _payment_hash: &PaymentHash) -> Result<Outgoing, NodeError> {
+        Err(NodeError::Unsupported("looking up an outgoing payment"))
+    }
+
+    /// What can be sent and received now.
+    async fn balances(&self) -> Result<Balances, NodeError>;
+
+    /// Who the node is and how far it has seen the chain.
+    async fn info(&self) -> Result<NodeInfo, NodeError>;
+
+    /// The node's channels, in the node's order.
+    async fn channels(&self) -> Result<Vec<Channel>, NodeError>;
+}
+
+/// What a backend can do, as far as backends differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Invoices for parts of a satoshi. Without it amounts are rounded up to whole satoshis.
+    pub msat_invoices: bool,
+    /// [`LightningNode::pay`] works with the credentials given.
+    pub pay: bool,
+    /// The node enforces `max_fee` of [`LightningNode::pay`].
+    pub fee_limit: bool,
+    /// [`LightningNode::forget`] frees something.
+    pub forget: bool,
+}
+
+/// An invoice to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceRequest {
+    /// How much to ask for; above zero.
+    pub amount: Msat,
+    /// What the payer's wallet shows. At most 128 bytes are kept (phoenixd's bound); the rest is cut at a character.
+    pub description: String,
+    /// How long it can be paid; between one second and 30 days, else it is brought into that range.
+    pub expiry: Duration,
+}
+
+/// An invoice as made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoice {
+    /// The invoice's text (BOLT 11).
+    pub bolt11: String,
+    /// The hash that the payer learns the preimage of.
+    pub payment_hash: PaymentHash,
+    /// What the invoice asks for: at least what was requested.
+    pub amount: Msat,
+    /// When it stops being payable, seconds since the Unix epoch.
+    pub expires_at: u64,
+}
+
+/// What became of an invoice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvoiceState {
+    /// Not paid yet, and still payable.
+    Open,
+    /// Paid.
+    Settled {
+        /// What arrived: never less than the invoice asked, unless the backend took a fee on the way (phoenixd).
+        amount: Msat,
+        /// Seconds since the Unix epoch.
+        settled_at: u64,
+    },
+    /// Its time passed without a payment.
+    Expired,
+    /// Never made here, or forgotten.
+    Unknown,
+}
+
+/// Money that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Whose invoice was paid. A settlement is counted once per payment hash.
+    pub payment_hash: PaymentHash,
+    /// What arrived.
+    pub amount: Msat,
+    /// Seconds since the Unix epoch.
+    pub settled_at: u64,
+    /// Where this settlement stands in the node's stream: opaque, at most 128 bytes of ASCII.
+    pub cursor: String,
+}
+
+/// A payment that was made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The proof of payment. A secret until it is shown to the gate that asked for the money.
+    pub preimage: Preimage,
+    /// The hash that was paid.
+    pub payment_hash: PaymentHash,
+    /// What the payee got.
+    pub amount: Msat,
+    /// What the route took on top.
+    pub fee: Msat,
+}
+
+/// The preimage is worth what was paid for it, so it is left out.
+impl std::fmt::Debug for Payment {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Payment")
+            .field("payment_hash", &self.payment_hash)
+            .field("amount", &self.amount)
+            .field("fee", &self.fee)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a payment of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Never tried here.
+    Unknown,
+    /// Under way: the money may still go.
+    Pending,
+    /// Paid.
+    Paid(Payment),
+    /// Given up; nothing was spent.
+    Failed,
+}
+
+/// What the node's usable channels can carry now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balances {
+    /// What can be sent, over all usable channels.
+    pub outbound: Msat,
+    /// What can be received, over all usable channels. Below an invoice's amount the gate answers `NO_LIQUIDITY`.
+    pub inbound: Msat,
+    /// The largest single part that can be received (BOLT 2 `htlc_maximum_msat`); equal to `inbound` where the
+    /// backend does not say.
+    pub inbound_htlc_max: Msat,
+    /// On-chain satoshis, confirmed and not, including what is kept as a reserve for closing channels.
+    pub onchain_sat: u64,
+}
+
+/// Who a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// The node's public key, 66 hex digits.
+    pub id: String,
+    /// Its name, when it has one.
+    pub alias: Option<String>,
+    /// `bitcoin`, `testnet`, `signet` or `regtest`.
+    pub network: String,
+    /// The height of the best block it knows.
+    pub block_height: u32,
+    /// It has seen the chain's tip lately.
+    pub synced: bool,
+    /// How many channels it has, usable or not.
+    pub channels: usize,
+    /// How many of them can carry a payment now.
+    pub usable_channels: usize,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// The backend's name for it, hex.
+    pub id: String,
+    /// The peer's public key, 66 hex digits; empty where the backend does not say.
+    pub peer: String,
+    /// Its size in satoshis.
+    pub capacity_sat: u64,
+    /// What can be sent over it now.
+    pub outbound: Msat,
+    /// What can be received over it now.
+    pub inbound: Msat,
+    /// It can carry a payment now.
+    pub usable: bool,
+}
+
+/// A node's unsigned millisatoshis as the gate counts them; `None` beyond `i64`, which is more than all bitcoin.
+pub(crate) fn msat(unsigned: u64) -> Option<Msat> {
+    i64::try_from(unsigned).ok().map(Msat::new)
+}
+
+/// The gate's millisatoshis as nodes count them; `None` below zero.
+pub(crate) fn unsigned(amount: Msat) -> Option<u64> {
+    u64::try_from(amount.as_i64()).ok()
+}
+
+/// Shortest and longest time an invoice made here can be paid.
+const EXPIRY: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+
+/// Most bytes of a description (phoenixd's bound, so that every backend shows the same text).
+const MAX_DESCRIPTION: usize = 128;
+
+impl InvoiceRequest {
+    /// The expiry in whole seconds, inside its bounds.
+    pub(crate) fn expiry_secs(&self) -> u32 {
+        let seconds = self.expiry.clamp(*EXPIRY.start(), *EXPIRY.end()).as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
+    /// The description, cut at a character boundary.
+    pub(crate) fn bounded_description(&self) -> &str {
+        &self.description[..self.description.floor_char_boundary(MAX_DESCRIPTION)]
+    }
+}
+
+/// Seconds since the Unix epoch; 0 on a machine whose clock stands before it.
+pub(crate) fn unix_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
