@@ -1,7 +1,14 @@
 //! Which protocol revision a message speaks (MCP 2026-07-28 basic/versioning).
-use crate::message::Message;
-use http::StatusCode;
+
 use std::fmt;
+
+use http::StatusCode;
+
+use crate::{
+    json,
+    message::{Kind, Message, Meta},
+    method,
+};
 
 /// How a client carries its protocol state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +77,8 @@ pub enum EraError {
     Unsupported {
         /// What was asked for.
         requested: String,
+        /// How it was asked: only a modern client knows error −32022.
+        era: Era,
     },
     /// A modern request lacks this member of `params._meta`, or it has the wrong type.
     #[error("`params._meta` lacks `{key}`")]
@@ -80,10 +89,15 @@ pub enum EraError {
 }
 
 impl EraError {
-    /// −32022 (UnsupportedProtocolVersion) or −32602.
+    /// UnsupportedProtocolVersion, or −32600 for a legacy client, which does not know that code.
+    /// −32602 for missing metadata.
     #[must_use]
     pub fn code(&self) -> i64 {
-        todo!()
+        match self {
+            Self::Unsupported { era: Era::Modern, .. } => -32022,
+            Self::Unsupported { era: Era::Legacy, .. } => -32600,
+            Self::MissingMeta { .. } => -32602,
+        }
     }
 
     /// Always 400.
@@ -95,14 +109,67 @@ impl EraError {
     /// The raw `data` of the JSON-RPC error: `{"supported":[…],"requested":"…"}` for an unsupported version.
     #[must_use]
     pub fn data(&self) -> Option<Vec<u8>> {
-        todo!()
+        let Self::Unsupported { requested, .. } = self else { return None };
+        let mut data = b"{\"supported\":[".to_vec();
+        for (index, revision) in SUPPORTED.iter().enumerate() {
+            if index > 0 {
+                data.push(b',');
+            }
+            json::write_string(&mut data, revision.as_str());
+        }
+        data.extend_from_slice(b"],\"requested\":");
+        json::write_string(&mut data, requested);
+        data.push(b'}');
+        Some(data)
     }
 }
 
-/// Settles era and revision from the body and the `MCP-Protocol-Version` header.
+/// Settles era and revision from the body and the value of the `MCP-Protocol-Version` header.
+///
+/// The version in the body counts; whether the header agrees with it is for [`crate::headers::check`]. `initialize` is
+/// always legacy, even when it asks for a modern version: the server then negotiates down. Without any version a request
+/// is taken for 2025-03-26, unless its method exists only in the modern era.
 ///
 /// # Errors
 /// See [`EraError`].
-pub fn era(_msg: &Message<'_>, _header_version: Option<&str>) -> Result<(Era, Revision), EraError> {
-    todo!()
+pub fn era(msg: &Message<'_>, header_version: Option<&str>) -> Result<(Era, Revision), EraError> {
+    if msg.method == "initialize" {
+        let asked = msg.params.protocol_version.as_deref().and_then(Revision::parse);
+        let legacy = asked.filter(|revision| revision.era() == Era::Legacy);
+        return Ok((Era::Legacy, legacy.unwrap_or(Revision::V2025_11_25)));
+    }
+    let meta = msg.params.meta.as_ref();
+    let in_body = meta.and_then(Meta::protocol_version);
+    let revision = match (in_body.as_deref(), header_version) {
+        (Some(name), _) => Revision::parse(name).ok_or_else(|| unsupported(name, Era::Modern))?,
+        (None, Some(name)) => Revision::parse(name).ok_or_else(|| unsupported(name, shape(name)))?,
+        (None, None) if modern_only(&msg.method) => Revision::V2026_07_28,
+        (None, None) => Revision::V2025_03_26,
+    };
+    if revision.era() == Era::Modern && msg.kind == Kind::Request {
+        if in_body.is_none() {
+            return Err(EraError::MissingMeta { key: Meta::PROTOCOL_VERSION });
+        }
+        if meta.and_then(Meta::client_capabilities).is_none() {
+            return Err(EraError::MissingMeta { key: Meta::CLIENT_CAPABILITIES });
+        }
+    }
+    Ok((revision.era(), revision))
 }
+
+fn unsupported(name: &str, era: Era) -> EraError {
+    EraError::Unsupported { requested: name.to_owned(), era }
+}
+
+/// The era of an unknown version: versions are dates, and dates sort as text.
+fn shape(name: &str) -> Era {
+    let is_date = name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_date && name > Revision::V2026_07_28.as_str() { Era::Modern } else { Era::Legacy }
+}
+
+fn modern_only(method: &str) -> bool {
+    method::known(Era::Modern, method) && !method::known(Era::Legacy, method)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,16 @@
 
 mod edit;
 mod reader;
+pub(crate) mod tape;
+mod text;
 mod walk;
 
+pub(crate) use edit::{Change, apply};
 pub use edit::{with_member, without};
 pub use reader::validate;
 pub(crate) use reader::{Key, Reader};
+pub use text::write_string;
+pub(crate) use walk::Members;
 pub use walk::{get, items, members, string};
 
 use std::{borrow::Cow, ops::Range};

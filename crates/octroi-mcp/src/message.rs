@@ -1,6 +1,7 @@
 //! One JSON-RPC message as a client posts it: scanned once, borrowed from the body.
 
 mod error;
+mod lookalike;
 mod params;
 mod scan;
 
@@ -9,6 +10,10 @@ pub use params::{Meta, Params};
 pub use scan::scan;
 
 use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use crate::json;
 
 /// What a message is (JSON-RPC 2.0 §4, §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +39,18 @@ impl<'a> Id<'a> {
 
     /// Takes a raw JSON value as an id. `None` for anything but one string or one integer without fraction or exponent.
     #[must_use]
-    pub fn from_raw(_raw: &'a [u8]) -> Option<Self> {
-        todo!()
+    pub fn from_raw(raw: &'a [u8]) -> Option<Self> {
+        let valid = match raw {
+            [b'"', .., b'"'] => raw.len() > 1,
+            [b'-', digits @ ..] | digits => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        };
+        valid.then_some(Self(raw))
+    }
+
+    /// Whether both say the same: as decoded text for strings, digit for digit for integers.
+    #[must_use]
+    pub fn same(&self, other: &Id<'_>) -> bool {
+        self.0 == other.0 || json::string(self.0).is_some_and(|text| json::string(other.0) == Some(text))
     }
 }
 
@@ -61,6 +76,9 @@ pub struct Message<'a> {
 /// The body without the named members of `params._meta`; every other byte is kept, and a `_meta` left without members
 /// stays as `{}`. `None` when it has none of them: forward [`Message::raw`].
 #[must_use]
-pub fn without_meta(_msg: &Message<'_>, _keys: &[&str]) -> Option<Vec<u8>> {
-    todo!()
+pub fn without_meta(msg: &Message<'_>, keys: &[&str]) -> Option<Vec<u8>> {
+    let members = msg.params.meta.as_ref()?.members();
+    let named = members.iter().filter(|member| keys.contains(&&*member.key));
+    let spans: SmallVec<[_; 4]> = named.map(|member| member.span.clone()).collect();
+    (!spans.is_empty()).then(|| json::without(msg.raw, &spans))
 }

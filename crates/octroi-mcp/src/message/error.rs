@@ -1,6 +1,7 @@
 //! Why a body is not a message.
+
 use super::Id;
-use crate::json::JsonError;
+use crate::json::{self, JsonError};
 
 /// Why a body was refused. All of it is the caller's fault, and nothing was forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +21,9 @@ pub enum ScanError {
     /// `jsonrpc` is missing or not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     WrongVersion,
-    /// `id` is neither a string nor an integer, or a response has none.
-    #[error("`id` must be a string or an integer")]
+    /// `id` is neither a string nor an integer, or is missing from a response or from a request: what needs no reply is
+    /// named `notifications/…`, and nothing else may be sent without an id (it could run a tool that nobody judged).
+    #[error("`id` must be a string or an integer, and only `notifications/…` go without")]
     BadId,
     /// `method` is not a string or is empty, or stands beside `result` or `error`.
     #[error("`method` must be a string, and must not stand beside `result` or `error`")]
@@ -47,12 +49,26 @@ impl ScanError {
     /// The JSON-RPC error code: −32700 parse error, −32600 invalid request, −32602 invalid params.
     #[must_use]
     pub fn code(&self) -> i64 {
-        todo!()
+        match self {
+            Self::Empty | Self::Json(_) => -32700,
+            Self::BadParams | Self::BadMeta | Self::BadField(_) => -32602,
+            Self::Batch
+            | Self::NotAnObject
+            | Self::WrongVersion
+            | Self::BadId
+            | Self::BadMethod
+            | Self::BadResponse
+            | Self::Lookalike(_) => -32600,
+        }
     }
 
-    /// The id to echo in the refusal, if `body` (the one that was scanned) has exactly one that can be read.
+    /// The id to echo in the refusal, if `body` (the one that was scanned) has exactly one that can be read. A body that
+    /// is not JSON has none: what it seems to say cannot be trusted.
     #[must_use]
-    pub fn id<'a>(&self, _body: &'a [u8]) -> Option<Id<'a>> {
-        todo!()
+    pub fn id<'a>(&self, body: &'a [u8]) -> Option<Id<'a>> {
+        if matches!(self, Self::Empty | Self::Json(_) | Self::Batch | Self::NotAnObject) {
+            return None;
+        }
+        Id::from_raw(json::get(body, "id")?)
     }
 }

@@ -1,9 +1,11 @@
 //! What the gate reads from `params`.
+
 use std::{borrow::Cow, ops::Range};
 
-use super::Id;
-use crate::json::Member;
 use smallvec::SmallVec;
+
+use super::{Id, Message};
+use crate::json::{self, Member};
 
 /// The fields of `params` that are judged or compared with headers. A field that is absent, or is not of the type it has
 /// in MCP, is `None`; where the method needs it, [`super::scan`] has already refused the message.
@@ -80,38 +82,46 @@ impl<'a> Meta<'a> {
     /// The protocol version, if it is a string.
     #[must_use]
     pub fn protocol_version(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        json::string(self.get(Self::PROTOCOL_VERSION)?.value)
     }
 
     /// The raw capabilities object of a modern client.
     #[must_use]
     pub fn client_capabilities(&self) -> Option<&'a [u8]> {
-        todo!()
+        object(self.get(Self::CLIENT_CAPABILITIES)?.value)
     }
 
     /// The raw client info object of a modern client.
     #[must_use]
     pub fn client_info(&self) -> Option<&'a [u8]> {
-        todo!()
+        object(self.get(Self::CLIENT_INFO)?.value)
     }
 
     /// The raw progress token, a string or an integer.
     #[must_use]
     pub fn progress_token(&self) -> Option<Id<'a>> {
-        todo!()
+        Id::from_raw(self.get(Self::PROGRESS_TOKEN)?.value)
     }
 }
 
-impl<'a> super::Message<'a> {
+impl<'a> Message<'a> {
     /// The raw capabilities the client declared in this very message: in `_meta` (modern) or in `initialize` (legacy).
     #[must_use]
     pub fn client_capabilities(&self) -> Option<&'a [u8]> {
-        todo!()
+        self.params.meta.as_ref().and_then(Meta::client_capabilities).or(self.params.capabilities)
     }
 
-    /// Whether this message declares the capability at `path`, for example `["elicitation", "url"]`.
+    /// Whether this message declares the capability at `path`, for example `["elicitation", "url"]`. A capability is
+    /// declared by an object or by `true`.
     #[must_use]
-    pub fn has_capability(&self, _path: &[&str]) -> bool {
-        todo!()
+    pub fn has_capability(&self, path: &[&str]) -> bool {
+        let found =
+            path.iter().try_fold(self.client_capabilities(), |value, key| Some(json::get(value?, key)));
+        found.flatten().is_some_and(|value| object(value).is_some() || value == b"true")
     }
+}
+
+/// The value itself, if it is an object.
+pub(super) fn object(raw: &[u8]) -> Option<&[u8]> {
+    (raw.first() == Some(&b'{')).then_some(raw)
 }
