@@ -1,1 +1,48 @@
 //! The ledger: accounts, holds, captures and credits in millisatoshi, durable and exactly once.
+//!
+//! One credential is one account. A call holds its price, and the hold ends once: captured or voided. Whether an account can
+//! bear a hold is decided in memory at once; the hold goes to disk while the call is under way, and the reply waits for it
+//! ([`OpenHold::durable`]). One thread writes, many operations to a transaction.
+//!
+//! What is promised, and where it is kept:
+//!
+//! 1. Double entry, append-only: a transaction is one row that takes from one account what it gives to another, and the
+//!    database refuses to change it (`engine/sqlite/schema.sql`).
+//! 2. No account below zero, holds counted: decided in [`Ledger::hold`], and again by the database when it is written.
+//! 3. A hold is durable before the reply: [`OpenHold::durable`].
+//! 4. A hold ends exactly once: [`OpenHold::capture`], [`OpenHold::void`] and dropping it consume it; on disk its row moves
+//!    from `holds` to `calls`.
+//! 5. After a crash every open hold is voided, in the payer's favour: [`Ledger::recovered`].
+//! 6. A payment is credited once, together with the node's cursor: [`Ledger::credit_payment`].
+//! 7. A retried call is charged once: [`HoldRequest::call_ref`].
+//! 8. Where the ledger cannot write, holds are refused: [`HoldRefused`].
+
+mod account;
+mod config;
+mod entry;
+mod error;
+mod hold;
+mod ledger;
+mod reader;
+mod report;
+
+pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
+pub use config::{
+    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_QUEUE, DEFAULT_WAITERS, DEFAULT_WAL_BYTES, LedgerConfig,
+};
+pub use entry::{Credited, HoldRequest, Pruned, Quote, QuoteState, Recovery, Settlement, Voucher, Work};
+pub use error::{HoldRefused, LedgerError, OpenError, ReadError};
+pub use hold::OpenHold;
+pub use ledger::Ledger;
+pub use reader::Reader;
+pub use report::{AccountRow, CallEnd, CallRow, Report, Revenue, Verification, Violation};
+
+/// How long an unpaid quote is remembered after its end, in seconds. An invoice cannot be paid after its end, but a payment
+/// under way then may still arrive; later than this it goes to the suspense account.
+pub const QUOTE_MARGIN_SECONDS: u64 = 7 * 24 * 3600;
+/// How long the reference of a charged call is remembered, in seconds.
+pub const CALL_REF_SECONDS: u64 = 24 * 3600;
+/// Most violations of one kind that are listed.
+pub const MAX_VIOLATIONS: u32 = 100;
+/// Most rows one list returns.
+pub const MAX_ROWS: u32 = 10_000;

@@ -1,0 +1,157 @@
+//! What is written into the ledger, and what it answers. Times are Unix seconds.
+
+use octroi_l402::{Msat, PaymentHash, TokenId};
+use serde::Serialize;
+
+use crate::account::{AccountRef, Unit};
+
+/// An invoice offered to a caller. On disk before the challenge leaves, so that no payment can arrive unexpected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The invoice's payment hash.
+    pub payment_hash: PaymentHash,
+    /// The credential its payment will credit.
+    pub token_id: TokenId,
+    /// The principal who asked, if one was known.
+    pub owner: Option<[u8; 32]>,
+    /// The service it was asked for.
+    pub service: String,
+    /// The tool it was asked for.
+    pub tool: String,
+    /// How many calls the price buys.
+    pub calls: u32,
+    /// What the invoice asks.
+    pub price: Msat,
+    /// The price of a single call.
+    pub call_price: Msat,
+    /// When it was made.
+    pub created_at: u64,
+    /// When the invoice ends. A payment that arrives later is credited all the same.
+    pub expires_at: u64,
+    /// When the credential ends.
+    pub macaroon_expires_at: u64,
+}
+
+/// Money that arrived at a Lightning node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The hash that was paid. One hash is credited once, whatever else differs.
+    pub payment_hash: PaymentHash,
+    /// What arrived, be it more or less than was asked.
+    pub amount: Msat,
+    /// When it arrived.
+    pub settled_at: u64,
+    /// Where the node's stream is to be resumed after this settlement; `None` leaves the stored place as it is.
+    pub cursor: Option<String>,
+    /// The node.
+    pub node: String,
+}
+
+/// A solved puzzle: calls for work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The puzzle. It is rewarded once.
+    pub challenge_id: [u8; 16],
+    /// The credential to be credited.
+    pub token_id: TokenId,
+    /// The principal who solved it, if one was known.
+    pub owner: Option<[u8; 32]>,
+    /// How many calls it is worth. At least 1.
+    pub calls: u32,
+    /// The service it is for.
+    pub service: String,
+    /// When the calls end, and with them the memory of the puzzle: not before the puzzle itself ends.
+    pub expires_at: u64,
+}
+
+/// A prepaid credential the operator gives away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voucher {
+    /// The credential.
+    pub token_id: TokenId,
+    /// The hash of its made-up preimage: what makes it unique, as with a payment.
+    pub payment_hash: PaymentHash,
+    /// The principal it is for, if it is for one.
+    pub owner: Option<[u8; 32]>,
+    /// What it is worth.
+    pub amount: Msat,
+    /// How many calls it was made for; 0 where nothing was said. For the operator's lists.
+    pub calls: u32,
+    /// The operator's own words.
+    pub note: String,
+    /// When it was made.
+    pub created_at: u64,
+    /// When the credential ends.
+    pub expires_at: u64,
+}
+
+/// What became of a payment or of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credited {
+    /// It was credited.
+    New {
+        /// To this credential.
+        token_id: TokenId,
+        /// Which belongs to this principal.
+        owner: Option<[u8; 32]>,
+        /// The account's balance with it, in its unit.
+        balance: i64,
+    },
+    /// It was credited before; nothing changed.
+    Duplicate,
+    /// Nobody was asked for this payment: it is kept in the suspense account, for the operator to look at.
+    Unknown,
+}
+
+/// One call to be paid for.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldRequest<'a> {
+    /// Who pays.
+    pub account: AccountRef,
+    /// In which unit.
+    pub unit: Unit,
+    /// How much, in `unit`. 0 is allowed: it is recorded as a call.
+    pub amount: i64,
+    /// The service that is called.
+    pub service: &'a str,
+    /// The tool (or resource, or prompt) that is called.
+    pub tool: &'a str,
+    /// What makes the call the same call when it is tried again: a digest over the caller, its idempotency key and the
+    /// arguments. Of calls with the same reference one is charged;
+    /// [`OpenHold::durable`](crate::OpenHold::durable) refuses the others until [`CALL_REF_SECONDS`](crate::CALL_REF_SECONDS) are over.
+    pub call_ref: Option<[u8; 32]>,
+}
+
+/// What is known of a payment hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuoteState {
+    /// Neither quoted nor paid here.
+    Unknown,
+    /// Quoted, and no payment has been credited.
+    Unpaid(Quote),
+    /// A payment has been credited to this credential; `None`: to the suspense account.
+    Paid(Option<TokenId>),
+}
+
+/// What opening the ledger found of an earlier life that did not end well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Holds that were open and are now voided, so that the payer has the money back: nobody can say whether the reply of
+    /// those calls was delivered.
+    pub voided: u64,
+    /// What they held, in millisatoshi.
+    pub msat: i64,
+    /// What they held, in calls.
+    pub calls: i64,
+}
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Unpaid quotes past their end by more than [`QUOTE_MARGIN_SECONDS`](crate::QUOTE_MARGIN_SECONDS).
+    pub quotes: u64,
+    /// Spent puzzles past their end.
+    pub works: u64,
+    /// References of charged calls older than [`CALL_REF_SECONDS`](crate::CALL_REF_SECONDS).
+    pub call_refs: u64,
+}

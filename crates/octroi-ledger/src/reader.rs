@@ -1,0 +1,62 @@
+//! Reading a ledger, beside its writer or without one.
+
+use std::path::Path;
+
+use octroi_l402::TokenId;
+
+use crate::error::{OpenError, ReadError};
+use crate::report::{AccountRow, CallRow, Report, Verification};
+
+/// A read-only view of a ledger. Its methods read the disk: not for an async task.
+#[derive(Debug)]
+pub struct Reader {}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let _ = path;
+        todo!()
+    }
+
+    /// The ledger at a glance.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn report(&self) -> Result<Report, ReadError> {
+        todo!()
+    }
+
+    /// Checks every promise against what is on disk.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn verify(&self) -> Result<Verification, ReadError> {
+        todo!()
+    }
+
+    /// The last `limit` calls that have ended, newest first. At most [`MAX_ROWS`](crate::MAX_ROWS).
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn calls(&self, limit: u32) -> Result<Vec<CallRow>, ReadError> {
+        let _ = limit;
+        todo!()
+    }
+
+    /// The last `limit` accounts that were opened, newest first. At most [`MAX_ROWS`](crate::MAX_ROWS).
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn accounts(&self, limit: u32) -> Result<Vec<AccountRow>, ReadError> {
+        let _ = limit;
+        todo!()
+    }
+
+    /// The account of one credential.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn account(&self, token: &TokenId) -> Result<Option<AccountRow>, ReadError> {
+        let _ = token;
+        todo!()
+    }
+}
