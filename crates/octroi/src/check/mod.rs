@@ -1,10 +1,17 @@
 //! `octroi check`: reads a configuration and shows what the gate would do, tool by tool.
 
+mod json;
+mod table;
+
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::config::{Config, ConfigArgs};
+
+/// What a configuration with mistakes ends with, for every command that reads one.
+pub const EXIT_CONFIG: u8 = 2;
 
 /// What `octroi check` is asked.
 #[derive(Debug, Args)]
@@ -18,12 +25,24 @@ pub struct CheckArgs {
 }
 
 /// Checks; exits with 0 when the gate could start with this configuration, 2 when it could not.
+///
+/// The tables go to standard output, mistakes to standard error; with `--json` one object goes to standard output
+/// in both cases.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    match Config::load(&args.config) {
-        Ok(_) => ExitCode::SUCCESS,
+    let result = Config::load(&args.config);
+    let (text, code) = match &result {
+        Ok(config) if args.json => (format!("{}\n", json::of_config(config)), ExitCode::SUCCESS),
+        Ok(config) => (table::of_config(config), ExitCode::SUCCESS),
+        Err(mistakes) if args.json => (format!("{}\n", json::of_mistakes(mistakes)), ExitCode::from(EXIT_CONFIG)),
         Err(mistakes) => {
             eprintln!("{mistakes}");
-            ExitCode::from(2)
+            return ExitCode::from(EXIT_CONFIG);
         }
-    }
+    };
+    // A reader that went away (`| head`) has seen enough.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    code
 }
+
+#[cfg(test)]
+mod tests;

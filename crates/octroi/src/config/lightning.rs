@@ -76,6 +76,19 @@ pub enum ChainSource {
     Electrum(String),
 }
 
+impl ChainSource {
+    /// The public Esplora server used when the file names no source; it learns which addresses the node watches.
+    pub fn public_default(network: Network) -> Option<Self> {
+        let url = match network {
+            Network::Bitcoin => "https://blockstream.info/api",
+            Network::Testnet => "https://blockstream.info/testnet/api",
+            Network::Signet => "https://mempool.space/signet/api",
+            Network::Regtest => return None,
+        };
+        Url::parse(url).ok().map(Self::Esplora)
+    }
+}
+
 /// A phoenixd reached over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phoenixd {

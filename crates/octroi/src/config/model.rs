@@ -14,6 +14,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address callers know the gate by, without a trailing slash in its path.
     pub public_url: Url,
+    /// Whether the file, or who started the gate, said so; otherwise it follows [`listen`](Self::listen).
+    pub public_url_given: bool,
     /// Where accounts and holds are kept.
     pub ledger: LedgerConfig,
     /// The keys that sign what the gate hands out.
@@ -42,8 +44,10 @@ pub struct LedgerConfig {
 pub struct SecretsConfig {
     /// The key new credentials are derived from.
     pub master_key: MasterKeySource,
-    /// Former keys whose credentials are still honoured, oldest first.
-    pub previous_keys: Vec<Secret>,
+    /// The number its credentials carry.
+    pub master_key_number: u32,
+    /// Former keys (checked as above) by their numbers, whose credentials are still honoured; at most 7.
+    pub previous_keys: Vec<(u32, Secret)>,
 }
 
 /// Where the master key comes from.

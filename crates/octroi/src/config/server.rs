@@ -26,8 +26,11 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How a price is told to the caller.
     pub challenge: ChallengeStyle,
-    /// What happens to calls that no rule names.
+    /// What happens to `tools/call` that no rule names.
     pub default: DefaultPolicy,
+    /// What happens to `resources/read` and `prompts/get` that no rule names: the same when `default` is written,
+    /// else open, or open to identified callers where [`identity`](Self::identity) is configured.
+    pub default_reads: DefaultPolicy,
     /// Browser origins that may call, exactly as sent (`https://app.example.com`); empty refuses all.
     pub allowed_origins: Vec<String>,
     /// The names of the gate's own tools.
@@ -42,6 +45,13 @@ pub struct ServerConfig {
     pub resources: Vec<Rule>,
     /// Rules for `prompts/get`.
     pub prompts: Vec<Rule>,
+}
+
+impl ServerConfig {
+    /// The address of `path` below the public URL.
+    pub(super) fn resource_under(public_url: &Url, path: &str) -> Option<Url> {
+        Url::parse(&format!("{}{path}", public_url.as_str().trim_end_matches('/'))).ok()
+    }
 }
 
 /// Where an MCP server is.
@@ -185,6 +195,8 @@ pub struct PowConfig {
 pub struct Rule {
     /// The name or URI; `*` stands for any run of characters.
     pub pattern: String,
+    /// Whether nobody may call it, whatever else is said.
+    pub forbidden: bool,
     /// Whether a valid access token is needed.
     pub requires_identity: bool,
     /// Scopes the token needs, besides the server's.

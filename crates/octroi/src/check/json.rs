@@ -1,0 +1,76 @@
+//! What the gate would do, for a program.
+
+use serde_json::{Value, json};
+
+use super::table::{lightning, upstream};
+use crate::config::{Config, DefaultPolicy, Mistakes, Place, Rule, ServerConfig};
+
+pub(super) fn of_config(config: &Config) -> Value {
+    json!({
+        "ok": true,
+        "listen": config.listen.to_string(),
+        "public_url": config.public_url.as_str(),
+        "ledger": config.ledger.path.display().to_string(),
+        "lightning": config.lightning.as_ref().map(|_| lightning(config)),
+        "servers": config.servers.iter().map(of_server).collect::<Vec<_>>(),
+        "notes": config.notes(),
+    })
+}
+
+fn of_server(server: &ServerConfig) -> Value {
+    let rules = |rules: &[Rule]| rules.iter().map(|rule| of_rule(rule, server)).collect::<Vec<_>>();
+    json!({
+        "name": server.name,
+        "path": server.path,
+        "resource": server.resource.as_str(),
+        "upstream": upstream(server),
+        "issuer": server.identity.as_ref().map(|identity| identity.issuer.as_str()),
+        "audience": server.identity.as_ref().map(|identity| &identity.audiences),
+        "required_scopes": server.identity.as_ref().map(|identity| &identity.required_scopes),
+        "tools": rules(&server.tools),
+        "resources": rules(&server.resources),
+        "prompts": rules(&server.prompts),
+        "default": of_default(server.default),
+        "default_reads": of_default(server.default_reads),
+    })
+}
+
+fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
+    let pow = server.payment.as_ref().and_then(|payment| payment.pow).filter(|_| rule.pow);
+    json!({
+        "subject": rule.pattern,
+        "forbidden": rule.forbidden,
+        "requires_identity": rule.requires_identity,
+        "scopes": rule.scopes,
+        "price_msat": rule.price_msat,
+        "pow_difficulty": pow.map(|pow| pow.difficulty),
+        "rate_limit": rule.rate_limit.map(|limit| json!({
+            "calls": limit.calls.get(),
+            "per_seconds": limit.per.as_secs(),
+        })),
+        "charge_failed": rule.charge_failed,
+    })
+}
+
+fn of_default(default: DefaultPolicy) -> Value {
+    match default {
+        DefaultPolicy::Deny => json!({"policy": "deny"}),
+        DefaultPolicy::Free => json!({"policy": "free"}),
+        DefaultPolicy::Identified => json!({"policy": "identified"}),
+        DefaultPolicy::Paid { price_msat } => json!({"policy": "paid", "price_msat": price_msat}),
+    }
+}
+
+pub(super) fn of_mistakes(mistakes: &Mistakes) -> Value {
+    let mistakes = mistakes.0.iter().map(|mistake| {
+        let line = if let Place::Line { line, .. } = &mistake.place { Some(*line) } else { None };
+        json!({
+            "place": mistake.place.to_string(),
+            "line": line,
+            "field": mistake.field,
+            "problem": mistake.problem,
+            "fix": mistake.fix,
+        })
+    });
+    json!({"ok": false, "mistakes": mistakes.collect::<Vec<_>>()})
+}

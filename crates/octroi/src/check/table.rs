@@ -1,0 +1,156 @@
+//! What the gate would do, for a person.
+
+use std::fmt::Write as _;
+
+use crate::config::{
+    ChainSource, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig, Upstream,
+};
+
+const HEADINGS: [&str; 7] =
+    ["call", "identity", "scopes", "price", "proof of work", "limit per caller", "when it fails"];
+
+pub(super) fn of_config(config: &Config) -> String {
+    let mut text = format!("listens on   {}\n", config.listen);
+    line(&mut text, "public URL", config.public_url.as_str());
+    line(&mut text, "ledger", &config.ledger.path.display().to_string());
+    line(&mut text, "lightning", &lightning(config));
+    for server in &config.servers {
+        text.push('\n');
+        of_server(&mut text, server);
+    }
+    let notes = config.notes();
+    if !notes.is_empty() {
+        text.push_str("\nnotes\n");
+    }
+    for note in notes {
+        text.push_str(&format!("  - {note}\n"));
+    }
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    text.push_str(&format!("{name:<12} {value}\n"));
+}
+
+pub(super) fn lightning(config: &Config) -> String {
+    let Some(lightning) = &config.lightning else { return "none".to_owned() };
+    let network = format!("{:?}", lightning.network).to_ascii_lowercase();
+    match &lightning.backend {
+        LightningBackend::Phoenixd(phoenixd) => format!("phoenixd at {} ({network})", phoenixd.url),
+        LightningBackend::Embedded(node) => {
+            let chain = match &node.chain {
+                ChainSource::Bitcoind { host, port, .. } => format!("bitcoind at {host}:{port}"),
+                ChainSource::Esplora(url) => format!("esplora at {url}"),
+                ChainSource::Electrum(address) => format!("electrum at {address}"),
+            };
+            format!("embedded node in {} ({network}), blocks from {chain}", node.storage_dir.display())
+        }
+    }
+}
+
+fn of_server(text: &mut String, server: &ServerConfig) {
+    line(text, server.name.as_deref().unwrap_or("server"), &format!("{} -> {}", server.resource, upstream(server)));
+    if let Some(identity) = &server.identity {
+        line(text, "issuer", &identity.issuer);
+        line(text, "audience", &identity.audiences.join(", "));
+        if !identity.required_scopes.is_empty() {
+            line(text, "scopes", &identity.required_scopes.join(" "));
+        }
+    }
+    text.push('\n');
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    rows.extend(rows_of(server));
+    write_table(text, &rows);
+}
+
+pub(super) fn upstream(server: &ServerConfig) -> String {
+    match &server.upstream {
+        Upstream::Http(url) => url.to_string(),
+        // Arguments may hold secrets.
+        Upstream::Stdio { command, .. } => format!("{} (stdio)", command.first().map_or("", String::as_str)),
+    }
+}
+
+fn rows_of(server: &ServerConfig) -> Vec<Vec<String>> {
+    let pow = server.payment.as_ref().and_then(|payment| payment.pow);
+    let mut rows = Vec::new();
+    for (kind, rules) in [("", &server.tools), ("resource ", &server.resources), ("prompt ", &server.prompts)] {
+        rows.extend(rules.iter().map(|rule| row(&format!("{kind}{}", rule.pattern), rule, pow)));
+    }
+    rows.push(default_row("any other tool", server.default));
+    rows.push(default_row("any other resource or prompt", server.default_reads));
+    rows
+}
+
+fn row(subject: &str, rule: &Rule, pow: Option<PowConfig>) -> Vec<String> {
+    if rule.forbidden {
+        return refused(subject);
+    }
+    let none = || "-".to_owned();
+    let work = pow.filter(|_| rule.pow).map_or_else(none, |pow| {
+        format!("{} bits for {} calls in {} s", pow.difficulty, pow.calls, pow.ttl.as_secs())
+    });
+    let failure = match (rule.price_msat, rule.charge_failed) {
+        (None, _) => none(),
+        (Some(_), true) => "charged".to_owned(),
+        (Some(_), false) => "credited back".to_owned(),
+    };
+    vec![
+        subject.to_owned(),
+        if rule.requires_identity { "required" } else { "-" }.to_owned(),
+        if rule.scopes.is_empty() { none() } else { rule.scopes.join(" ") },
+        rule.price_msat.map_or_else(|| "free".to_owned(), price),
+        work,
+        rule.rate_limit.map_or_else(none, rate),
+        failure,
+    ]
+}
+
+fn refused(subject: &str) -> Vec<String> {
+    let mut row = vec![subject.to_owned(), "refused".to_owned()];
+    row.resize(HEADINGS.len(), "-".to_owned());
+    row
+}
+
+fn default_row(subject: &str, default: DefaultPolicy) -> Vec<String> {
+    let (identity, cost, failure) = match default {
+        DefaultPolicy::Deny => return refused(subject),
+        DefaultPolicy::Free => ("-", "free".to_owned(), "-"),
+        DefaultPolicy::Identified => ("required", "free".to_owned(), "-"),
+        DefaultPolicy::Paid { price_msat } => ("-", price(price_msat), "credited back"),
+    };
+    let cells = [subject, identity, "-", &cost, "-", "-", failure];
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Whole satoshi where it can be said so.
+fn price(msat: i64) -> String {
+    if msat % 1000 == 0 { format!("{} sat", msat / 1000) } else { format!("{msat} msat") }
+}
+
+fn rate(limit: RateLimit) -> String {
+    let per = match limit.per.as_secs() {
+        1 => "s".to_owned(),
+        60 => "min".to_owned(),
+        3600 => "h".to_owned(),
+        86_400 => "day".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    format!("{} / {per}", limit.calls)
+}
+
+fn write_table(text: &mut String, rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    for row in rows {
+        let mut written = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(written, " {cell:<width$} ");
+        }
+        text.push_str(written.trim_end());
+        text.push('\n');
+    }
+}

@@ -1,0 +1,106 @@
+//! What is no mistake, but what an operator should know before the first call.
+
+use url::Url;
+
+use super::address::is_loopback;
+use super::{
+    ChainSource, Config, DefaultPolicy, LightningBackend, MasterKeySource, Network, Rule, ServerConfig, Upstream,
+};
+
+impl Config {
+    /// Remarks on a valid configuration, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        self.lightning_notes(&mut notes);
+        self.exposure_notes(&mut notes);
+        if let MasterKeySource::File(path) = &self.secrets.master_key {
+            notes.push(format!("The master key is kept in {}; back it up with the ledger.", path.display()));
+        }
+        for server in &self.servers {
+            server.notes(&mut notes);
+        }
+        notes
+    }
+
+    fn lightning_notes(&self, notes: &mut Vec<String>) {
+        let sells = self.servers.iter().any(|server| server.payment.is_some());
+        let Some(lightning) = &self.lightning else {
+            if sells {
+                notes.push(
+                    "No [lightning] node is configured: paid calls are answered NO_LIQUIDITY, except with \
+                     proof of work, vouchers or credit."
+                        .to_owned(),
+                );
+            }
+            return;
+        };
+        if !sells {
+            notes.push("A Lightning node is configured, but nothing has a price.".to_owned());
+        }
+        let LightningBackend::Embedded(node) = &lightning.backend else { return };
+        if cfg!(not(feature = "lightning-embedded")) {
+            notes.push("This build of octroi has no embedded Lightning node; serve will refuse to start.".to_owned());
+        }
+        if ChainSource::public_default(lightning.network).as_ref() == Some(&node.chain)
+            && let ChainSource::Esplora(url) = &node.chain
+        {
+            notes.push(format!(
+                "Blocks come from the public server {url}, which learns what the node watches; set lightning.chain \
+                 to a node of your own."
+            ));
+        }
+        if lightning.network == Network::Bitcoin {
+            notes.push(format!(
+                "Real money is kept in {}; back it up, and never run two nodes on it.",
+                node.storage_dir.display()
+            ));
+        }
+    }
+
+    fn exposure_notes(&self, notes: &mut Vec<String>) {
+        let open = !self.listen.ip().is_loopback();
+        if self.public_url.scheme() == "http" && (open || !is_loopback(&self.public_url)) {
+            notes.push(format!(
+                "Listens on {} with a public_url that is not https: tokens and credentials can be read on the way.",
+                self.listen
+            ));
+        }
+        if let Some(admin) = self.admin.listen.filter(|admin| !admin.ip().is_loopback()) {
+            notes.push(format!("The admin pages are open to whoever reaches {admin}."));
+        }
+    }
+}
+
+impl ServerConfig {
+    fn notes(&self, notes: &mut Vec<String>) {
+        let name = self.name.as_deref().map_or_else(|| "mcp_server".to_owned(), |name| format!("mcp_servers.{name}"));
+        if self.identity.as_ref().is_some_and(|identity| identity.obo_enabled) {
+            notes.push(format!(
+                "{name}: obo_enabled has no effect in this release: exchanging tokens needs client credentials."
+            ));
+        }
+        match self.default {
+            DefaultPolicy::Deny if self.tools.is_empty() => {
+                notes.push(format!("{name}: no tool is listed and default is deny: every tools/call is refused."));
+            }
+            DefaultPolicy::Deny => notes.push(format!("{name}: tools that no rule names are refused.")),
+            DefaultPolicy::Free => notes.push(format!("{name}: tools that no rule names are open to everybody.")),
+            DefaultPolicy::Identified | DefaultPolicy::Paid { .. } => {}
+        }
+        let asks = |rule: &Rule| rule.requires_identity;
+        let identified = [&self.tools, &self.resources, &self.prompts].into_iter().flatten().any(asks)
+            || [self.default, self.default_reads].contains(&DefaultPolicy::Identified);
+        if self.identity.is_some() && !identified {
+            notes.push(format!("{name}: identity is configured, but no tool requires it."));
+        }
+        if let Upstream::Http(url) = &self.upstream
+            && plain_and_far(url)
+        {
+            notes.push(format!("{name}: the upstream is reached over plain http."));
+        }
+    }
+}
+
+fn plain_and_far(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}

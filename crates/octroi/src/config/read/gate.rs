@@ -1,0 +1,145 @@
+//! The top of the file, and the small sections.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::super::reader::{Section, shortened};
+use super::super::{AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig};
+use super::{lightning, server};
+
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8402);
+const LEDGER_DEFAULT: &str = "octroi.db";
+const QUEUE_DEFAULT: usize = 10_000;
+const KEY_FILE: &str = "octroi.key";
+/// As many as `octroi-l402` holds besides the current one.
+const PREVIOUS_KEYS_MAX: usize = octroi_l402::keys::MAX_MASTER_KEYS - 1;
+
+/// Reads the whole configuration; `None` only when something was reported.
+pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
+    let listen = root.field("listen");
+    let listen_on = if listen.is_given() { listen.socket() } else { Some(LISTEN_DEFAULT) };
+    let (public_url, public_url_given) = public_url(&root, listen_on);
+    let ledger = ledger(root.section("ledger"));
+    let beside_ledger = ledger.path.parent().unwrap_or(Path::new("")).to_owned();
+    let secrets = secrets(root.section("secrets"), &beside_ledger);
+    let lightning = lightning::read(&root.field("lightning"), &beside_ledger);
+    let servers = server::all(&root, public_url.as_ref());
+    let admin = admin(root.section("admin"));
+    let log = log(root.section("log"));
+    root.finish();
+    Some(Config {
+        listen: listen_on?,
+        public_url: public_url?,
+        public_url_given,
+        ledger,
+        secrets,
+        lightning,
+        servers,
+        admin,
+        log,
+    })
+}
+
+fn public_url(root: &Section<'_>, listen: Option<SocketAddr>) -> (Option<Url>, bool) {
+    let field = root.field("public_url");
+    if !field.is_given() {
+        let Some(listen) = listen else { return (None, false) };
+        if listen.ip().is_unspecified() {
+            let problem = format!("missing, and {listen} is no address that callers could use");
+            field.spot.wrong(problem, "add public_url = \"https://gate.example.com\"");
+        }
+        return (Url::parse(&format!("http://{listen}")).ok(), false);
+    }
+    let url = field.web_url("https://gate.example.com").and_then(|mut url| {
+        if url.query().is_some() {
+            field.spot.wrong("a ?query in the URL is not used", "remove it");
+            return None;
+        }
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Some(url)
+    });
+    (url, true)
+}
+
+fn ledger(section: Section<'_>) -> LedgerConfig {
+    let field = section.field("url");
+    let path = field.filled("sqlite://octroi.db").and_then(|url| {
+        let path = url.strip_prefix("sqlite://").unwrap_or_default();
+        if !path.is_empty() && !path.contains(['?', '#']) {
+            return Some(PathBuf::from(path));
+        }
+        if url.starts_with("postgres") {
+            field.spot.wrong("PostgreSQL is not in this release", "write \"sqlite://octroi.db\"");
+        } else {
+            let fix = "write \"sqlite://octroi.db\", or \"sqlite:///var/lib/octroi/octroi.db\"";
+            field.spot.wrong("not a ledger URL", fix);
+        }
+        None
+    });
+    let path = path.unwrap_or_else(|| PathBuf::from(LEDGER_DEFAULT));
+    let queue = section.field("queue").number(1..=1_000_000, "waiting writes").unwrap_or(QUEUE_DEFAULT);
+    section.finish();
+    LedgerConfig { path, queue }
+}
+
+const KEY_FIX: &str = "write 64 hexadecimal digits, as `openssl rand -hex 32` prints them, or env:NAME or file:PATH";
+
+fn secrets(section: Section<'_>, beside_ledger: &Path) -> SecretsConfig {
+    let key = section.field("master_key");
+    let master_key = key.secret().filter(|secret| {
+        let fits = secret.hex_key().is_some();
+        if !fits {
+            key.spot.wrong("not a 32-byte key in hex", KEY_FIX);
+        }
+        fits
+    });
+    let number = section.field("master_key_number").number(0..=i64::from(u32::MAX), "").unwrap_or(0);
+    let previous = section.field("previous_keys").section();
+    let entries = previous.entries();
+    if entries.len() > PREVIOUS_KEYS_MAX {
+        previous.spot.wrong(format!("more than {PREVIOUS_KEYS_MAX} keys"), "drop the oldest");
+    }
+    let mut previous_keys: Vec<(u32, Secret)> = Vec::new();
+    for (name, field) in entries {
+        let Some(secret) = field.secret() else { continue };
+        match name.parse() {
+            Ok(key) if key == number || previous_keys.iter().any(|(other, _)| *other == key) => {
+                field.spot.wrong(format!("key number {key} is taken"), "give every key the number it was used with");
+            }
+            Ok(_) if secret.hex_key().is_none() => field.spot.wrong("not a 32-byte key in hex", KEY_FIX),
+            Ok(key) => previous_keys.push((key, secret)),
+            Err(_) => field.spot.wrong("not a key number", "write { 0 = \"env:OLD_KEY\" }"),
+        }
+    }
+    section.finish();
+    let master_key =
+        master_key.map_or_else(|| MasterKeySource::File(beside_ledger.join(KEY_FILE)), MasterKeySource::Given);
+    SecretsConfig { master_key, master_key_number: number, previous_keys }
+}
+
+fn admin(section: Section<'_>) -> AdminConfig {
+    let listen = section.field("listen").socket();
+    let metrics = section.field("metrics").boolean().unwrap_or(true);
+    section.finish();
+    AdminConfig { listen, metrics }
+}
+
+fn log(section: Section<'_>) -> LogConfig {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.field("format").choice(&formats).unwrap_or(LogFormat::Text);
+    let level = section.field("level");
+    let filter = level.filled("info").filter(|filter| {
+        let fits = filter.parse::<EnvFilter>().is_ok();
+        if !fits {
+            level.spot.wrong(format!("\"{}\" is no filter", shortened(filter)), "write \"info\", or \"octroi=debug,info\"");
+        }
+        fits
+    });
+    let level = filter.unwrap_or("info").to_owned();
+    section.finish();
+    LogConfig { format, level }
+}

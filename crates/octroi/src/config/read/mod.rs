@@ -1,0 +1,11 @@
+//! From the tree to the resolved structs, a file for each section.
+
+mod gate;
+mod identity;
+mod lightning;
+mod payment;
+mod policy;
+mod rule;
+mod server;
+
+pub(super) use gate::config;

@@ -1,0 +1,57 @@
+//! `auth.payment`
+
+use std::time::Duration;
+
+use super::super::reader::{Field, Section};
+use super::super::{PaymentConfig, PowConfig};
+use super::rule::price_section;
+
+const MACAROON_TTL_DEFAULT: Duration = Duration::from_secs(300);
+const MAX_CALLS_DEFAULT: u32 = 10_000;
+const POW_DIFFICULTY_DEFAULT: u8 = 20;
+const POW_CALLS_DEFAULT: u32 = 5;
+const POW_TTL_DEFAULT: Duration = Duration::from_secs(300);
+
+/// One entry of `pricing`.
+pub(super) struct Priced<'t> {
+    pub(super) field: Field<'t>,
+    /// A tool's name, or a pattern.
+    pub(super) pattern: &'t str,
+    /// Millisatoshi per call.
+    pub(super) price_msat: i64,
+}
+
+/// Reads the section; what it leaves out, and a section left out, has defaults.
+pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>) {
+    protocol(&section.field("protocol"));
+    let gateway = section.field("gateway").filled("https://payments.example.com").map(str::to_owned);
+    let macaroon_ttl =
+        section.field("macaroon_ttl_seconds").seconds(10..=31_536_000).unwrap_or(MACAROON_TTL_DEFAULT);
+    let single_use = section.field("single_use").boolean().unwrap_or(false);
+    let max_calls = section.field("max_calls").number(1..=1_000_000, "calls").unwrap_or(MAX_CALLS_DEFAULT);
+    let pow_enabled = section.field("pow_enabled").boolean().unwrap_or(false);
+    let pow = PowConfig {
+        difficulty: section.field("pow_difficulty").number(0..=40, "bits").unwrap_or(POW_DIFFICULTY_DEFAULT),
+        calls: section.field("pow_calls").number(1..=1000, "calls").unwrap_or(POW_CALLS_DEFAULT),
+        ttl: section.field("pow_ttl_seconds").seconds(10..=86_400).unwrap_or(POW_TTL_DEFAULT),
+    };
+    let pricing = section.section("pricing");
+    let priced = pricing.entries().into_iter().filter_map(|(pattern, field)| {
+        if pattern.is_empty() {
+            field.spot.wrong("names no tool", "write the tool's name, or a pattern like \"image_*\"");
+        }
+        let price_msat = price_section(&field)?;
+        Some(Priced { field, pattern, price_msat })
+    });
+    let priced = priced.collect();
+    section.finish();
+    let payment = PaymentConfig { gateway, macaroon_ttl, single_use, max_calls, pow: pow_enabled.then_some(pow) };
+    (payment, priced)
+}
+
+fn protocol(field: &Field<'_>) {
+    match field.text("l402") {
+        None | Some("l402" | "L402") => {}
+        Some(_) => field.spot.wrong("only L402 is spoken in this release", "write \"l402\""),
+    }
+}

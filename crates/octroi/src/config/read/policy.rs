@@ -1,0 +1,200 @@
+//! Who may call what at which price: `default`, `tools`, `resources`, `prompts` and `pricing` made into rules.
+
+use octroi_gate::policy::Pattern;
+use url::Url;
+
+use super::super::reader::Section;
+use super::super::{DefaultPolicy, IdentityConfig, PaymentConfig, Rule};
+use super::payment::Priced;
+use super::rule::Written;
+use super::{identity, payment, rule};
+
+/// The whole policy of one server.
+pub(super) struct ServerPolicy {
+    pub(super) identity: Option<IdentityConfig>,
+    pub(super) payment: Option<PaymentConfig>,
+    pub(super) default: DefaultPolicy,
+    pub(super) default_reads: DefaultPolicy,
+    pub(super) tools: Vec<Rule>,
+    pub(super) resources: Vec<Rule>,
+    pub(super) prompts: Vec<Rule>,
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Deny,
+    Free,
+    Identified,
+    Paid,
+}
+
+pub(super) fn read(server: &Section<'_>, resource: Option<&Url>) -> ServerPolicy {
+    let auth = server.section("auth");
+    let identity_field = auth.field("identity");
+    let identity = identity::read(&identity_field, resource);
+    let payment_section = auth.section("payment");
+    let (payment, pricing) = payment::read(payment_section);
+    auth.finish();
+    let has_identity = identity_field.is_given();
+    let compiler = Compiler { has_identity, pow: payment.pow.is_some() };
+
+    let (default, default_reads) = defaults(server, &pricing, has_identity);
+    let fallback_price = matches!(default, DefaultPolicy::Paid { .. });
+    let tools = compiler.tools(rule::all(&server.field("tools"), "name"), &pricing, fallback_price);
+    let resources = compiler.plain(rule::all(&server.field("resources"), "uri"));
+    let prompts = compiler.plain(rule::all(&server.field("prompts"), "name"));
+
+    let priced = [&tools, &resources, &prompts].into_iter().flatten().any(|rule| rule.price_msat.is_some());
+    let payment = (priced || fallback_price).then_some(payment);
+    ServerPolicy { identity, payment, default, default_reads, tools, resources, prompts }
+}
+
+fn defaults(server: &Section<'_>, pricing: &[Priced<'_>], has_identity: bool) -> (DefaultPolicy, DefaultPolicy) {
+    let field = server.field("default");
+    let words =
+        [("deny", Word::Deny), ("free", Word::Free), ("identified", Word::Identified), ("paid", Word::Paid)];
+    let Some(word) = field.choice(&words) else {
+        let reads = if has_identity { DefaultPolicy::Identified } else { DefaultPolicy::Free };
+        return (DefaultPolicy::Deny, reads);
+    };
+    let default = match word {
+        Word::Deny => DefaultPolicy::Deny,
+        Word::Free => DefaultPolicy::Free,
+        Word::Identified => {
+            if !has_identity {
+                field.spot.wrong("nobody says who callers are", "add [mcp_server.auth.identity]");
+            }
+            DefaultPolicy::Identified
+        }
+        Word::Paid => match pricing.iter().find(|priced| priced.pattern == "*") {
+            Some(priced) => DefaultPolicy::Paid { price_msat: priced.price_msat },
+            None => {
+                field.spot.wrong("no price for tools that no rule names", "add \"*\" = { sats = 1 } to auth.payment.pricing");
+                DefaultPolicy::Deny
+            }
+        },
+    };
+    (default, default)
+}
+
+/// Fills in what rules leave open.
+struct Compiler {
+    has_identity: bool,
+    pow: bool,
+}
+
+impl Compiler {
+    /// Tools take their prices from `pricing` where they name none, and what is priced there alone is a rule too.
+    fn tools(&self, written: Vec<Written<'_>>, pricing: &[Priced<'_>], fallback_price: bool) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for rule in &written {
+            rules.extend(self.rule(rule, price_for(&rule.pattern, pricing), "pricing"));
+        }
+        let listed = rules.clone();
+        for priced in pricing {
+            let named = listed.iter().any(|rule| rule.pattern == priced.pattern);
+            if named || (fallback_price && priced.pattern == "*") {
+                continue;
+            }
+            rules.push(self.priced_alone(priced, &written, &listed));
+        }
+        sorted(rules)
+    }
+
+    /// A tool with a price and no rule of its own: as the pattern says that covers it, else for anybody who pays.
+    fn priced_alone(&self, priced: &Priced<'_>, written: &[Written<'_>], listed: &[Rule]) -> Rule {
+        let covering = covering(priced.pattern, listed.iter().map(|rule| rule.pattern.as_str()));
+        let Some(rule) = covering.and_then(|at| listed.get(at)) else {
+            return Rule {
+                pattern: priced.pattern.to_owned(),
+                forbidden: false,
+                requires_identity: false,
+                scopes: Vec::new(),
+                price_msat: Some(priced.price_msat),
+                pow: self.pow,
+                rate_limit: None,
+                charge_failed: false,
+            };
+        };
+        let source = written.iter().find(|source| source.pattern == rule.pattern);
+        if rule.forbidden || source.is_some_and(|source| source.requires_payment == Some(false)) {
+            let problem = format!("priced, but the rule for \"{}\" makes it free or forbidden", rule.pattern);
+            priced.field.spot.wrong(problem, "remove the price, or give the tool a rule of its own");
+        }
+        let pow = source.and_then(|source| source.pow).unwrap_or(self.pow);
+        Rule { pattern: priced.pattern.to_owned(), price_msat: Some(priced.price_msat), pow, ..rule.clone() }
+    }
+
+    /// Resources and prompts carry their prices themselves.
+    fn plain(&self, written: Vec<Written<'_>>) -> Vec<Rule> {
+        sorted(written.iter().filter_map(|rule| self.rule(rule, None, "price")).collect())
+    }
+
+    fn rule(&self, written: &Written<'_>, listed_price: Option<i64>, wanted: &str) -> Option<Rule> {
+        let pays = match written.requires_payment {
+            Some(pays) => pays,
+            None => !written.forbidden && (written.price_given || listed_price.is_some()),
+        };
+        let price_msat = if pays { written.price_msat.or(listed_price) } else { None };
+        if pays && price_msat.is_none() && !written.price_given {
+            let fix = match wanted {
+                "pricing" => format!("add {} = {{ sats = 1 }} to auth.payment.pricing", key(&written.pattern)),
+                _ => "add price = { sats = 1 }".to_owned(),
+            };
+            written.spot.wrong("requires payment, but has no price", fix);
+        }
+        let requires_identity = written.requires_identity.unwrap_or(!written.scopes.is_empty());
+        if requires_identity && !self.has_identity {
+            let fix = "add auth.identity with provider and issuer, or write requires_identity = false";
+            written.spot.wrong("requires an identity, but nothing says who callers are", fix);
+        }
+        if written.pow == Some(true) && !self.pow {
+            written.spot.wrong("takes proof of work, but pow_enabled is not set", "add pow_enabled = true to auth.payment");
+        }
+        Some(Rule {
+            pattern: written.pattern.clone(),
+            forbidden: written.forbidden,
+            requires_identity,
+            scopes: written.scopes.clone(),
+            price_msat,
+            pow: price_msat.is_some() && written.pow.unwrap_or(self.pow),
+            rate_limit: written.rate_limit,
+            charge_failed: written.charge_failed,
+        })
+    }
+}
+
+fn price_for(pattern: &str, pricing: &[Priced<'_>]) -> Option<i64> {
+    let same = pricing.iter().position(|priced| priced.pattern == pattern);
+    let at = same.or_else(|| covering(pattern, pricing.iter().map(|priced| priced.pattern)))?;
+    pricing.get(at).map(|priced| priced.price_msat)
+}
+
+/// Which of `patterns` covers the name `subject` most specifically; the first of equals.
+fn covering<'p>(subject: &str, patterns: impl Iterator<Item = &'p str>) -> Option<usize> {
+    let mut best: Option<(usize, usize)> = None;
+    for (at, text) in patterns.enumerate() {
+        let pattern = Pattern::new(text);
+        let specificity = pattern.specificity();
+        if pattern.matches(subject) && best.is_none_or(|(_, most)| specificity > most) {
+            best = Some((at, specificity));
+        }
+    }
+    best.map(|(at, _)| at)
+}
+
+/// Exact names first, then patterns from the most specific on, as the gate looks them up.
+fn sorted(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.sort_by_key(|rule| {
+        let pattern = Pattern::new(rule.pattern.as_str());
+        let specificity = if pattern.is_exact() { usize::MAX } else { pattern.specificity() };
+        std::cmp::Reverse(specificity)
+    });
+    rules
+}
+
+/// A name as it is written before `=` in TOML.
+fn key(name: &str) -> String {
+    let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if bare { name.to_owned() } else { format!("\"{name}\"") }
+}

@@ -1,0 +1,161 @@
+//! One rule of `tools`, `resources` or `prompts`, as written.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::super::RateLimit;
+use super::super::reader::{Field, Section, Spot, shortened};
+use super::identity::scopes;
+
+/// Highest price of a call, in millisatoshi: one bitcoin.
+const PRICE_MSAT_MAX: i64 = 100_000_000_000;
+const SECONDS_PER_DAY: u32 = 86_400;
+
+/// A rule with what it leaves open.
+pub(super) struct Written<'t> {
+    pub(super) spot: Spot<'t>,
+    pub(super) pattern: String,
+    pub(super) forbidden: bool,
+    pub(super) requires_payment: Option<bool>,
+    pub(super) requires_identity: Option<bool>,
+    pub(super) scopes: Vec<String>,
+    pub(super) price_msat: Option<i64>,
+    /// Whether a price stands here, right or wrong.
+    pub(super) price_given: bool,
+    pub(super) pow: Option<bool>,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) charge_failed: bool,
+}
+
+/// Reads the rules of one list; `subject` is the field that names what a rule is for (`name`, `uri`).
+pub(super) fn all<'t>(list: &Field<'t>, subject: &'static str) -> Vec<Written<'t>> {
+    let mut rules: Vec<Written<'t>> = Vec::new();
+    for item in list.items() {
+        let Some(rule) = one(&item, subject) else { continue };
+        if rules.iter().any(|other| other.pattern == rule.pattern) {
+            let problem = format!("\"{}\" is listed twice", shortened(&rule.pattern));
+            rule.spot.wrong(problem, "keep one of the two");
+        } else {
+            rules.push(rule);
+        }
+    }
+    rules
+}
+
+fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
+    let section = item.section();
+    let name = section.field(subject);
+    if !name.is_given() && item.is_table() {
+        name.spot.wrong(format!("no `{subject}`"), format!("add {subject} = \"…\"; * stands for any characters"));
+    }
+    let pattern = name.filled("image_describe").map(str::to_owned);
+    let price = section.field("price");
+    let price_msat = if price.is_given() { price_section(&price) } else { None };
+    let rule = Written {
+        spot: if name.is_given() { name.spot.clone() } else { section.spot.clone() },
+        pattern: pattern.clone().unwrap_or_default(),
+        forbidden: section.field("forbidden").boolean().unwrap_or(false),
+        requires_payment: section.field("requires_payment").boolean(),
+        requires_identity: section.field("requires_identity").boolean(),
+        scopes: scopes(&section.field("scopes")),
+        price_msat,
+        price_given: price.is_given(),
+        pow: section.field("pow").boolean(),
+        rate_limit: rate_limit(&section.field("rate_limit")),
+        charge_failed: section.field("charge_failed").boolean().unwrap_or(false),
+    };
+    contradictions(&section, &rule);
+    section.finish();
+    pattern.map(|_| rule)
+}
+
+fn contradictions(section: &Section<'_>, rule: &Written<'_>) {
+    if rule.requires_identity == Some(false) && !rule.scopes.is_empty() {
+        section.field("scopes").spot.wrong("scopes need an identity", "write requires_identity = true, or remove scopes");
+    }
+    if rule.requires_payment == Some(false) && rule.price_given {
+        section.field("price").spot.wrong("a price, but requires_payment is false", "remove one of the two");
+    }
+    if rule.forbidden && (rule.price_given || rule.requires_payment == Some(true)) {
+        rule.spot.wrong("forbidden, but priced", "remove one of the two");
+    }
+}
+
+/// A price: `{ sats = 3 }` or `{ msats = 1700 }`, in millisatoshi.
+pub(super) fn price_section(field: &Field<'_>) -> Option<i64> {
+    if !field.is_table() {
+        field.spot.wrong("price needs `sats` or `msats`", "write { sats = 3 }");
+        return None;
+    }
+    let section = field.section();
+    let (sats, msats) = (section.field("sats"), section.field("msats"));
+    let price = match (sats.is_given(), msats.is_given()) {
+        (true, false) => positive(&sats, PRICE_MSAT_MAX / 1000).map(|sats| sats * 1000),
+        (false, true) => positive(&msats, PRICE_MSAT_MAX),
+        (true, true) => {
+            field.spot.wrong("both `sats` and `msats`", "keep one of the two");
+            None
+        }
+        (false, false) => {
+            field.spot.wrong("price needs `sats` or `msats`", "write { sats = 3 }");
+            None
+        }
+    };
+    section.finish();
+    price
+}
+
+fn positive(field: &Field<'_>, most: i64) -> Option<i64> {
+    let amount = field.integer(0..=most, "")?;
+    if amount == 0 {
+        field.spot.wrong("a price of nothing", "write at least 1, or requires_payment = false on the tool");
+        return None;
+    }
+    Some(amount)
+}
+
+/// `10/m`, `100/h`, `5/30s`: so many calls per second, minute, hour or day, or per so many of them.
+fn rate_limit(field: &Field<'_>) -> Option<RateLimit> {
+    let written = field.text("10/m")?;
+    let limit = parse_rate(written);
+    if limit.is_none() {
+        field.spot.wrong(format!("\"{}\" is no rate", shortened(written)), "write calls per time, at most a day: \"10/m\", \"100/h\", \"5/30s\"");
+    }
+    limit
+}
+
+fn parse_rate(written: &str) -> Option<RateLimit> {
+    let (calls, per) = written.split_once('/')?;
+    let (count, unit) = per.trim().split_at_checked(per.trim().len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => SECONDS_PER_DAY,
+        _ => return None,
+    };
+    let count: u32 = if count.is_empty() { 1 } else { count.parse().ok()? };
+    let seconds = count.checked_mul(unit).filter(|seconds| (1..=SECONDS_PER_DAY).contains(seconds))?;
+    let calls: NonZeroU32 = calls.trim().parse().ok()?;
+    Some(RateLimit { calls, per: Duration::from_secs(seconds.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_read_as_calls_per_time() {
+        for (written, calls, seconds) in [("10/m", 10, 60), ("1/s", 1, 1), ("5/30s", 5, 30), ("7 / 2h", 7, 7200)] {
+            let limit = parse_rate(written).unwrap();
+            assert_eq!((limit.calls.get(), limit.per.as_secs()), (calls, seconds), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for written in ["", "/", "10", "10/", "0/m", "10/0s", "10/2d", "-1/m", "10/é", "99999999999/s", "1/99999999999s"] {
+            assert!(parse_rate(written).is_none(), "{written}");
+        }
+    }
+}
