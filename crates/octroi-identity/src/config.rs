@@ -1,0 +1,315 @@
+//! What a verifier is told, and the check that it can keep its promise.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use url::Url;
+
+use crate::address::is_loopback_host;
+use crate::{KeySource, Provider};
+
+/// The configuration of one protected resource's identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityConfig {
+    /// What the tokens look like.
+    pub provider: Provider,
+    /// Accepted `aud` values, compared exactly. Must not be empty unless the provider's tokens carry none.
+    pub audiences: Vec<String>,
+    /// Accepted clients (or, for providers that name one, origins). Empty accepts every client, which is
+    /// allowed only where tokens name their audience.
+    pub allowed_clients: Vec<String>,
+    /// Scopes every token must have.
+    pub required_scopes: Vec<String>,
+    /// Clock difference tolerated in `exp`, `nbf` and `iat`; at most [`Self::MAX_LEEWAY_SECONDS`].
+    pub leeway_seconds: u64,
+    /// How long ago `iat` may lie; `None` leaves it to `exp`.
+    pub max_age_seconds: Option<u64>,
+    /// How many verified tokens are remembered, 1 to [`Self::MAX_TOKEN_CACHE_ENTRIES`].
+    pub token_cache_entries: usize,
+    /// How long a verified token is trusted without another check, at most
+    /// [`Self::MAX_TOKEN_CACHE_SECONDS`]: the longest a revoked key or token is still honoured.
+    pub token_cache_seconds: u64,
+    /// How long fetched keys are used before they are fetched again; at least 1.
+    pub keys_fresh_seconds: u64,
+    /// How long keys are used when they cannot be fetched again, counted from their last fetch; at least
+    /// `keys_fresh_seconds`, at most [`Self::MAX_KEYS_STALE_SECONDS`].
+    pub keys_stale_seconds: u64,
+    /// The shortest time between two fetches caused by callers: unknown `kid`s, or an issuer that is down.
+    pub keys_min_refresh_seconds: u64,
+    /// How long one request to the issuer may take, from name lookup to last byte.
+    pub http_timeout: Duration,
+    /// Whether the issuer may be reached over plain HTTP. An issuer on a loopback address always may.
+    pub allow_insecure_http: bool,
+    /// Whether the issuer may live at an address that is not public. An issuer configured by a loopback
+    /// address always may live at one.
+    pub allow_private_addresses: bool,
+}
+
+impl IdentityConfig {
+    /// The longest token that is read, in bytes.
+    pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+    /// The largest document read from an issuer, in bytes.
+    pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+    /// The most keys kept of one key set.
+    pub const MAX_KEYS: usize = 64;
+    /// The largest accepted `leeway_seconds`.
+    pub const MAX_LEEWAY_SECONDS: u64 = 300;
+    /// The largest accepted `token_cache_seconds`.
+    pub const MAX_TOKEN_CACHE_SECONDS: u64 = 300;
+    /// The largest accepted `token_cache_entries`.
+    pub const MAX_TOKEN_CACHE_ENTRIES: usize = 1 << 20;
+    /// The largest accepted `keys_stale_seconds`: one day.
+    pub const MAX_KEYS_STALE_SECONDS: u64 = 24 * 60 * 60;
+    /// The longest accepted `http_timeout`.
+    pub const MAX_HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A configuration with the usual limits.
+    #[must_use]
+    pub fn new(provider: Provider, audiences: Vec<String>) -> Self {
+        Self {
+            provider,
+            audiences,
+            allowed_clients: Vec::new(),
+            required_scopes: Vec::new(),
+            leeway_seconds: 30,
+            max_age_seconds: None,
+            token_cache_entries: 16 * 1024,
+            token_cache_seconds: 60,
+            keys_fresh_seconds: 600,
+            keys_stale_seconds: 3600,
+            keys_min_refresh_seconds: 10,
+            http_timeout: Duration::from_secs(5),
+            allow_insecure_http: false,
+            allow_private_addresses: false,
+        }
+    }
+
+    /// The same configuration, or what is wrong with it.
+    pub(crate) fn checked(self) -> Result<Self, SetupError> {
+        self.check_meaning()?;
+        self.check_urls()?;
+        self.check_bounds()?;
+        Ok(self)
+    }
+
+    /// Refuses whatever would accept a token that is not meant for this resource.
+    fn check_meaning(&self) -> Result<(), SetupError> {
+        let provider = &self.provider;
+        if provider.issuers.is_empty() {
+            return Err(SetupError::NoIssuer);
+        }
+        if provider.algorithms.is_empty() {
+            return Err(SetupError::NoAlgorithm);
+        }
+        if provider.types.is_empty() {
+            return Err(SetupError::NoTokenType);
+        }
+        if provider.audience_may_be_absent && self.allowed_clients.is_empty() {
+            return Err(SetupError::NoClients { provider: provider.name });
+        }
+        if !provider.audience_may_be_absent && self.audiences.is_empty() {
+            return Err(SetupError::NoAudience);
+        }
+        if !self.allowed_clients.is_empty() && provider.client_claims.is_empty() {
+            return Err(SetupError::ClientsNotNamed { provider: provider.name });
+        }
+        let blank = |texts: &[String]| texts.iter().any(|text| text.is_empty());
+        if blank(&self.audiences) || blank(&self.allowed_clients) || blank(&self.required_scopes) {
+            return Err(SetupError::Blank);
+        }
+        Ok(())
+    }
+
+    fn check_urls(&self) -> Result<(), SetupError> {
+        for issuer in &self.provider.issuers {
+            let url = self.checked_url(issuer)?;
+            // RFC 8414 §2: an issuer has neither query nor fragment.
+            if url.query().is_some() || url.fragment().is_some() {
+                return Err(SetupError::NotAUrl { url: issuer.clone() });
+            }
+        }
+        if let KeySource::Jwks(url) = &self.provider.keys {
+            self.checked_url(url)?;
+        }
+        Ok(())
+    }
+
+    fn checked_url(&self, text: &str) -> Result<Url, SetupError> {
+        let not_a_url = || SetupError::NotAUrl { url: text.to_owned() };
+        let url = Url::parse(text).map_err(|_| not_a_url())?;
+        if !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+            return Err(not_a_url());
+        }
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if self.allow_insecure_http || is_loopback_host(&url) => Ok(url),
+            "http" => Err(SetupError::InsecureUrl { url: text.to_owned() }),
+            _ => Err(not_a_url()),
+        }
+    }
+
+    fn check_bounds(&self) -> Result<(), SetupError> {
+        let within = |field, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(SetupError::OutOfBounds { field, min, max })
+            }
+        };
+        within("leeway_seconds", self.leeway_seconds, 0, Self::MAX_LEEWAY_SECONDS)?;
+        within("token_cache_seconds", self.token_cache_seconds, 0, Self::MAX_TOKEN_CACHE_SECONDS)?;
+        let entries = u64::try_from(self.token_cache_entries).unwrap_or(u64::MAX);
+        within("token_cache_entries", entries, 1, Self::MAX_TOKEN_CACHE_ENTRIES as u64)?;
+        within("keys_stale_seconds", self.keys_stale_seconds, 1, Self::MAX_KEYS_STALE_SECONDS)?;
+        within("keys_fresh_seconds", self.keys_fresh_seconds, 1, self.keys_stale_seconds)?;
+        within("keys_min_refresh_seconds", self.keys_min_refresh_seconds, 1, self.keys_stale_seconds)?;
+        let timeout = u64::try_from(self.http_timeout.as_millis()).unwrap_or(u64::MAX);
+        within("http_timeout (ms)", timeout, 1, Self::MAX_HTTP_TIMEOUT.as_secs() * 1000)
+    }
+}
+
+/// A configuration that cannot be used: the operator's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// An audience, client or scope is the empty string.
+    #[error("audiences, clients and scopes must not be empty strings")]
+    Blank,
+    /// Clients are to be checked, but the provider has no claim that names one.
+    #[error("tokens of provider {provider} do not name their client: remove the list of clients")]
+    ClientsNotNamed {
+        /// The preset.
+        provider: &'static str,
+    },
+    /// The HTTP client cannot be built on this machine.
+    #[error("no HTTP client for the issuer: {reason}")]
+    HttpClient {
+        /// What the TLS or resolver library says.
+        reason: String,
+    },
+    /// Plain HTTP to another machine.
+    #[error("{url} is not encrypted: use https, or set allow_insecure_http if the network is trusted")]
+    InsecureUrl {
+        /// The offending URL.
+        url: String,
+    },
+    /// No accepted algorithm.
+    #[error("no signature algorithm is accepted: name at least one, such as RS256")]
+    NoAlgorithm,
+    /// No accepted audience.
+    #[error("no audience: name the `aud` that tokens for this resource carry, usually its public URL")]
+    NoAudience,
+    /// Tokens without an audience, and no list of clients.
+    #[error(
+        "tokens of provider {provider} may name no audience: list the clients (or origins) they must be issued to, \
+         or any application's token would open this resource"
+    )]
+    NoClients {
+        /// The preset.
+        provider: &'static str,
+    },
+    /// No accepted issuer.
+    #[error("no issuer")]
+    NoIssuer,
+    /// No accepted `typ`.
+    #[error("no token type is accepted: name at least one")]
+    NoTokenType,
+    /// Not an absolute http or https URL, or one with a user name, or an issuer with a query or fragment.
+    #[error("{url} is not a usable URL")]
+    NotAUrl {
+        /// The offending URL.
+        url: String,
+    },
+    /// A number outside its bounds.
+    #[error("{field} must be between {min} and {max}")]
+    OutOfBounds {
+        /// The field.
+        field: &'static str,
+        /// The smallest accepted value.
+        min: u64,
+        /// The largest accepted value.
+        max: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> IdentityConfig {
+        IdentityConfig::new(
+            Provider::oidc("https://issuer.example"),
+            vec!["https://gate.example/mcp".to_owned()],
+        )
+    }
+
+    fn refused(change: impl FnOnce(&mut IdentityConfig)) -> SetupError {
+        let mut config = good();
+        change(&mut config);
+        config.checked().unwrap_err()
+    }
+
+    #[test]
+    fn nothing_that_accepts_strangers_starts() {
+        assert!(good().checked().is_ok());
+        assert_eq!(refused(|c| c.audiences.clear()), SetupError::NoAudience);
+        assert_eq!(refused(|c| c.audiences.push(String::new())), SetupError::Blank);
+        assert_eq!(refused(|c| c.provider.issuers.clear()), SetupError::NoIssuer);
+        assert_eq!(refused(|c| c.provider.algorithms.clear()), SetupError::NoAlgorithm);
+        assert_eq!(refused(|c| c.provider.types.clear()), SetupError::NoTokenType);
+        for provider in [
+            Provider::cognito("eu-west-1", "eu-west-1_abc"),
+            Provider::clerk_session("https://clerk.example"),
+        ] {
+            let name = provider.name;
+            assert_eq!(refused(|c| c.provider = provider.clone()), SetupError::NoClients { provider: name });
+            let mut config = IdentityConfig::new(provider, Vec::new());
+            config.allowed_clients.push("client".to_owned());
+            assert!(config.checked().is_ok());
+        }
+    }
+
+    #[test]
+    fn plain_http_only_where_nobody_listens_or_by_decision() {
+        let at = |issuer: &str| {
+            let issuer = issuer.to_owned();
+            move |c: &mut IdentityConfig| c.provider.issuers = vec![issuer]
+        };
+        assert!(matches!(refused(at("http://issuer.example")), SetupError::InsecureUrl { .. }));
+        assert!(matches!(refused(at("http://127.0.0.1.example")), SetupError::InsecureUrl { .. }));
+        assert!(matches!(refused(at("ftp://issuer.example")), SetupError::NotAUrl { .. }));
+        assert!(matches!(refused(at("https://user@issuer.example")), SetupError::NotAUrl { .. }));
+        assert!(matches!(refused(at("https://issuer.example?x")), SetupError::NotAUrl { .. }));
+        assert!(matches!(refused(at("issuer.example")), SetupError::NotAUrl { .. }));
+        let insecure_keys = KeySource::Jwks("http://keys.example/jwks".to_owned());
+        assert!(matches!(refused(|c| c.provider.keys = insecure_keys), SetupError::InsecureUrl { .. }));
+        for loopback in ["http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:9/realms/x"] {
+            let mut config = good();
+            at(loopback)(&mut config);
+            assert!(config.checked().is_ok(), "{loopback}");
+        }
+        let mut config = good();
+        at("http://keycloak:8080/realms/x")(&mut config);
+        config.allow_insecure_http = true;
+        assert!(config.checked().is_ok());
+    }
+
+    #[test]
+    fn every_number_is_bounded() {
+        let changes: [(&str, fn(&mut IdentityConfig)); 7] = [
+            ("leeway_seconds", |c| c.leeway_seconds = 301),
+            ("token_cache_seconds", |c| c.token_cache_seconds = 301),
+            ("token_cache_entries", |c| c.token_cache_entries = 0),
+            ("keys_stale_seconds", |c| c.keys_stale_seconds = 86_401),
+            ("keys_fresh_seconds", |c| c.keys_fresh_seconds = c.keys_stale_seconds + 1),
+            ("keys_min_refresh_seconds", |c| c.keys_min_refresh_seconds = 0),
+            ("http_timeout (ms)", |c| c.http_timeout = Duration::from_secs(31)),
+        ];
+        for (name, change) in changes {
+            assert!(
+                matches!(refused(change), SetupError::OutOfBounds { field, .. } if field == name),
+                "{name}"
+            );
+        }
+    }
+}
