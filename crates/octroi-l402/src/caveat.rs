@@ -44,10 +44,13 @@ pub enum TermsError {
     /// The value of a caveat with a known meaning cannot be read. The fault of whoever added it.
     #[error("a caveat's value cannot be read")]
     Malformed,
-    /// A service or tool name is empty or holds a character that separates names (`,` `:` `=`) or a control
-    /// character, so that no caveat can say it. The issuer's fault.
+    /// A name is empty or holds a control character or one that separates names (a comma; in a service's name also `:`
+    /// or `=`), so that no caveat can say it. The issuer's fault.
     #[error("a name cannot be written in a caveat")]
     Unwritable,
+    /// The terms contradict themselves and permit nothing, so there is nothing to mint. The holder's fault.
+    #[error("the terms contradict themselves")]
+    Contradictory,
 }
 
 /// What a token may be used for at one service.
@@ -72,9 +75,14 @@ pub struct Terms {
     pub principal: Option<[u8; 32]>,
     /// The most calls it may make; `None`: as many as its account pays for. The ledger counts.
     pub calls: Option<u32>,
-    vouched_principal: Option<[u8; 32]>,
-    arguments_contradict: bool,
-    principals_contradict: bool,
+    /// The principal the *issuer* bound the token to, if it did; see [`Terms::vouch_for`].
+    ///
+    /// A caller who sends no identity but a token with this may be taken for that principal within the token's
+    /// terms, which is how a client whose only `Authorization` header went to the payment is served. A principal that
+    /// a holder appended is never given here: it would let anyone speak for anyone.
+    pub vouched_principal: Option<[u8; 32]>,
+    /// Set where caveats contradict each other (two principals, two digests): then nothing is permitted.
+    pub contradiction: Option<NotPermitted>,
 }
 
 /// Why a good token is not good for a call. The holder's fault: it needs another token.
@@ -105,19 +113,16 @@ impl Terms {
             principal: None,
             calls: None,
             vouched_principal: None,
-            arguments_contradict: false,
-            principals_contradict: false,
+            contradiction: None,
         }
     }
 
-    /// The principal the *issuer* bound the token to, if it did.
-    ///
-    /// A caller who sends no identity but a token with this may be taken for that principal within the token's
-    /// terms, which is how a client whose only `Authorization` header went to the payment is served. A principal that
-    /// a holder appended is never given here: it would let anyone speak for anyone.
+    /// Binds a token that is about to be minted to `principal`, and lets it stand for them.
     #[must_use]
-    pub const fn vouched_principal(&self) -> Option<&[u8; 32]> {
-        self.vouched_principal.as_ref()
+    pub const fn vouch_for(mut self, principal: [u8; 32]) -> Self {
+        self.principal = Some(principal);
+        self.vouched_principal = Some(principal);
+        self
     }
 
     /// Whether a call of `tool` with these arguments for this principal is within the terms. Expiry, price and count
@@ -133,15 +138,16 @@ impl Terms {
         arguments_digest: impl FnOnce() -> [u8; 32],
         principal: Option<&[u8; 32]>,
     ) -> Result<(), NotPermitted> {
+        if let Some(contradiction) = self.contradiction {
+            return Err(contradiction);
+        }
         if self.tools.as_ref().is_some_and(|tools| !tools.iter().any(|allowed| allowed == tool)) {
             return Err(NotPermitted::WrongTool);
         }
-        if self.principals_contradict || self.principal.as_ref().is_some_and(|bound| Some(bound) != principal)
-        {
+        if self.principal.as_ref().is_some_and(|bound| Some(bound) != principal) {
             return Err(NotPermitted::WrongPrincipal);
         }
-        if self.arguments_contradict || self.arguments_digest.is_some_and(|bound| bound != arguments_digest())
-        {
+        if self.arguments_digest.is_some_and(|bound| bound != arguments_digest()) {
             return Err(NotPermitted::WrongArguments);
         }
         Ok(())
@@ -150,24 +156,32 @@ impl Terms {
     /// The caveats that say these terms, in the order in which they must be minted.
     ///
     /// # Errors
-    /// [`TermsError::Unwritable`] where the service's or a tool's name cannot stand in a caveat.
+    /// [`TermsError::Unwritable`] where the service's or a tool's name cannot stand in a caveat,
+    /// [`TermsError::Contradictory`] where [`Terms::contradiction`] is set.
     pub fn to_caveats(&self) -> Result<Vec<String>, TermsError> {
         let service = &self.service;
         let tools = self.tools.as_deref().unwrap_or_default();
-        if !is_writable(service) || !tools.iter().all(|tool| is_writable(tool)) {
+        if self.contradiction.is_some() {
+            return Err(TermsError::Contradictory);
+        }
+        if !is_writable(service, &[',', ':', '=']) || !tools.iter().all(|tool| is_writable(tool, &[','])) {
             return Err(TermsError::Unwritable);
         }
         let own = |condition: &str, value: String| format!("{service}_{condition}={value}");
-        // Price and principal come before `services`: only there are they the issuer's word.
+        let principal = |principal: [u8; 32]| own(PRINCIPAL, hex::encode(principal));
+        // Price and principal come before `services`: only there are they the issuer's word. A principal that a holder
+        // added stays behind it, so that renewing a token does not turn it into one that speaks for somebody.
+        let appended = self.principal.filter(|_| self.principal != self.vouched_principal);
         let mut caveats = Vec::new();
         caveats.extend(self.price.map(|price| own(PRICE, price.as_i64().to_string())));
-        caveats.extend(self.principal.map(|principal| own(PRINCIPAL, hex::encode(principal))));
+        caveats.extend(self.vouched_principal.map(principal));
         caveats.push(format!("services={service}:{TIER}"));
         caveats.extend(self.tools.as_ref().map(|tools| own(CAPABILITIES, tools.join(","))));
         caveats.extend(self.valid_until.map(|at| own(VALID_UNTIL, at.to_string())));
         caveats.extend(self.calls.map(|calls| own(CALLS, calls.to_string())));
         caveats.extend(self.max_price.map(|most| own(MAX_MSAT, most.as_i64().to_string())));
         caveats.extend(self.arguments_digest.map(|digest| own(ARGUMENTS, hex::encode(digest))));
+        caveats.extend(appended.map(principal));
         Ok(caveats)
     }
 
@@ -212,9 +226,13 @@ impl Terms {
                 self.price = self.price.max(Some(price));
             }
         } else if known(ARGUMENTS) {
-            self.arguments_contradict |= !agree(&mut self.arguments_digest, digest(value)?);
+            if !agree(&mut self.arguments_digest, digest(value)?) {
+                self.contradiction = Some(NotPermitted::WrongArguments);
+            }
         } else if known(PRINCIPAL) {
-            self.principals_contradict |= !agree(&mut self.principal, digest(value)?);
+            if !agree(&mut self.principal, digest(value)?) {
+                self.contradiction = Some(NotPermitted::WrongPrincipal);
+            }
             if issuer_speaks {
                 self.vouched_principal = self.principal;
             }
@@ -290,8 +308,8 @@ fn agree(held: &mut Option<[u8; 32]>, new: [u8; 32]) -> bool {
     *held.get_or_insert(new) == new
 }
 
-fn is_writable(name: &str) -> bool {
-    !name.is_empty() && !name.chars().any(|c| matches!(c, ',' | ':' | '=') || c.is_control())
+fn is_writable(name: &str, separators: &[char]) -> bool {
+    !name.is_empty() && !name.chars().any(|c| separators.contains(&c) || c.is_control())
 }
 
 #[cfg(test)]

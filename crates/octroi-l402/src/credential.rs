@@ -229,7 +229,7 @@ pub fn authenticate(
     }
     let terms = Terms::read(service, view.caveats()).map_err(|error| match error {
         TermsError::WrongService => VerifyError::WrongService,
-        TermsError::Malformed | TermsError::Unwritable => Malformed::Caveat.into(),
+        _ => Malformed::Caveat.into(),
     })?;
     Ok(Verified { identifier, token_id, payment_hash, terms })
 }
