@@ -65,3 +65,6 @@ fn string(text: &str, hasher: &mut Sha256) {
     json::write_string(&mut quoted, text);
     hasher.update(&quoted);
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,3 +117,6 @@ pub struct Item<'a> {
     /// Where it stands.
     pub span: Range<usize>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

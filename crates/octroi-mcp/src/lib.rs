@@ -9,6 +9,7 @@
 pub mod digest;
 pub mod era;
 pub mod headers;
+pub mod invariants;
 pub mod json;
 pub mod message;
 pub mod method;

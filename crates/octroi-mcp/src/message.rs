@@ -82,3 +82,6 @@ pub fn without_meta(msg: &Message<'_>, keys: &[&str]) -> Option<Vec<u8>> {
     let spans: SmallVec<[_; 4]> = named.map(|member| member.span.clone()).collect();
     (!spans.is_empty()).then(|| json::without(msg.raw, &spans))
 }
+
+#[cfg(test)]
+mod tests;

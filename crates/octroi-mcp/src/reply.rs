@@ -101,7 +101,8 @@ pub enum Outcome {
 pub fn outcome(body: &[u8]) -> Outcome {
     let Some(top) = Top::read(body) else { return Outcome::Malformed };
     match top {
-        Top { method: true, .. } => Outcome::Other,
+        Top { method: true, result: None, error: None, .. } => Outcome::Other,
+        Top { method: true, .. } => Outcome::Malformed,
         Top { result: Some(result), error: None, .. } => judge_result(result),
         Top { result: None, error: Some(error), .. } if error.starts_with(b"{") => {
             let code = json::get(error, "code").and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());

@@ -145,11 +145,11 @@ impl Event {
             return true;
         }
         self.begun = true;
-        let (field, value) = match memchr::memchr(b':', line) {
-            Some(colon) => {
-                (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]))
-            }
-            None => (line, &b""[..]),
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (field, value) = line.split_at(colon);
+        let value = match value {
+            [b':', b' ', text @ ..] | [b':', text @ ..] => text,
+            _ => b"",
         };
         match field {
             b"data" => match &mut self.data {
@@ -188,14 +188,17 @@ pub fn event(data: &[u8], id: Option<&str>, event: Option<&str>) -> Vec<u8> {
             out.push(b'\n');
         }
     }
-    let mut rest = Some(data);
-    while let Some(text) = rest {
-        let end = memchr::memchr2(b'\n', b'\r', text);
-        let line = end.map_or(text, |end| &text[..end]);
+    let mut rest = data;
+    loop {
+        let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let (line, tail) = rest.split_at(end);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(line);
         out.push(b'\n');
-        rest = end.map(|end| &text[end..]).map(|tail| tail.strip_prefix(b"\r\n").unwrap_or(&tail[1..]));
+        match tail {
+            [] => break,
+            [b'\r', b'\n', after @ ..] | [_, after @ ..] => rest = after,
+        }
     }
     out.push(b'\n');
     out

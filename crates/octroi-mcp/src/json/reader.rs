@@ -66,7 +66,9 @@ impl<'a> Reader<'a> {
         match first {
             Some(b'{') => return self.object(|reader, _| reader.value().map(drop)),
             Some(b'[') => self.array()?,
-            Some(b'"') => drop(self.string()?),
+            Some(b'"') => {
+                self.string()?;
+            }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b't') => self.literal(b"true")?,
             Some(b'f') => self.literal(b"false")?,
