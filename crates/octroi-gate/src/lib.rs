@@ -1,1 +1,37 @@
 //! The decision: policy, identity, payment and ledger make a verdict.
+//!
+//! A [`Gate`] stands in front of one MCP server. [`Gate::judge`] decides on one call; [`GateLayer`] puts the gate in
+//! front of any tower service, forwards what was judged, and settles what was held. There is no listener and no
+//! routing here: `octroi-server` has those, and so has every program that embeds this layer.
+#![forbid(unsafe_code)]
+
+mod body;
+mod charge;
+mod counters;
+pub mod credentials;
+mod desk;
+mod exchange;
+mod forward;
+mod gate;
+mod limit;
+mod listing;
+mod own_tools;
+pub mod policy;
+mod reason;
+mod refusal;
+mod service;
+mod till;
+
+pub use body::{BoxError, GateBody};
+pub use charge::Charge;
+pub use counters::Counters;
+pub use desk::IdentityDesk;
+pub use forward::RequestHeaders;
+pub use gate::{Admission, Call, ChallengeStyle, Gate, GateParts, Limits};
+pub use limit::Rate;
+pub use listing::{Listing, PRICE_KEY, announcement};
+pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
+pub use reason::Reason;
+pub use refusal::{Form, PAYMENT_REQUIRED_KEY, Refusal, WWW_AUTHENTICATE_KEY};
+pub use service::{GateLayer, GateService};
+pub use till::{Till, TillSettings, WorkDesk, WorkGrant, WorkSettings, challenge_json, run_settlements};

@@ -1,0 +1,238 @@
+//! The body of a reply on its way to the caller.
+//!
+//! A JSON reply is small and has been judged as a whole before it gets here. A stream (SSE) is passed on chunk by
+//! chunk as it comes; beside the pump a parser watches for the event that ends the call, so that the hold is captured or voided
+//! at that moment.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use octroi_mcp::reply::{self, Outcome};
+use octroi_mcp::sse::{self, Parser};
+use tokio::time::{Instant, Sleep};
+
+use crate::charge::Charge;
+use crate::listing::Listing;
+
+/// Errors of bodies, whatever made them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a stream may be silent before a comment is sent, so that no proxy on the way thinks it dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long the rest of a legacy reply is read after its caller went away.
+const DRAIN_MAX: Duration = Duration::from_secs(600);
+
+/// The body of a reply.
+pub struct GateBody<B: Body<Data = Bytes> + Send + Unpin + 'static>(Inner<B>);
+
+enum Inner<B: Body<Data = Bytes> + Send + Unpin + 'static> {
+    Whole(Option<Bytes>),
+    Plain(B),
+    Events(Box<Events<B>>),
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> GateBody<B> {
+    /// A body that is there as a whole.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self(Inner::Whole(Some(bytes)))
+    }
+
+    /// A body that is passed on as it comes.
+    pub(crate) fn plain(body: B) -> Self {
+        Self(Inner::Plain(body))
+    }
+
+    /// A stream of events.
+    pub(crate) fn events(body: B, watch: Watch) -> Self {
+        Self(Inner::Events(Box::new(Events::new(body, watch))))
+    }
+}
+
+/// What is done with a stream besides passing it on.
+pub(crate) struct Watch {
+    /// The charge that the final event settles.
+    pub(crate) charge: Option<Charge>,
+    /// The list to amend in the final event.
+    pub(crate) listing: Option<Listing>,
+    /// Whether the caller going away leaves the upstream at work (legacy) or ends it (modern).
+    pub(crate) survives_caller: bool,
+    /// Longest single event, in bytes.
+    pub(crate) event_bytes_max: usize,
+}
+
+struct Events<B: Body<Data = Bytes> + Send + Unpin + 'static> {
+    /// `None` once it has ended.
+    body: Option<B>,
+    watch: Watch,
+    parser: Parser,
+    keep_alive: Pin<Box<Sleep>>,
+    first_byte_left: bool,
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
+    fn new(body: B, watch: Watch) -> Self {
+        let parser = Parser::new(watch.event_bytes_max);
+        let keep_alive = Box::pin(tokio::time::sleep(KEEP_ALIVE));
+        Self { body: Some(body), watch, parser, keep_alive, first_byte_left: false }
+    }
+
+    /// Looks at a chunk and says what goes to the caller for it.
+    fn pass(&mut self, chunk: Bytes) -> Result<Bytes, BoxError> {
+        let frames = self.parser.push(&chunk)?;
+        let Some(listing) = self.watch.listing.take() else {
+            for data in frames.iter().filter_map(|frame| frame.data.as_deref()) {
+                settle(&mut self.watch.charge, reply::outcome(data));
+            }
+            return Ok(chunk);
+        };
+        // Amending a list holds an incomplete event back until the rest of it is here.
+        let mut out = BytesMut::new();
+        for frame in frames {
+            let amended = frame.data.as_deref().and_then(|data| listing.amend(data));
+            match amended {
+                Some(data) => {
+                    let id = frame.id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+                    let event = frame.event.as_deref().and_then(|event| std::str::from_utf8(event).ok());
+                    out.extend_from_slice(&sse::event(&data, id, event));
+                }
+                None => out.extend_from_slice(&frame.bytes),
+            }
+        }
+        self.watch.listing = Some(listing);
+        Ok(out.freeze())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B::Error: Into<BoxError>,
+    {
+        loop {
+            let Some(body) = &mut self.body else { return Poll::Ready(None) };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    match self.pass(chunk) {
+                        Ok(out) if out.is_empty() => continue,
+                        Ok(out) => return Poll::Ready(Some(Ok(self.send(out)))),
+                        Err(error) => return Poll::Ready(self.fail(error)),
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.fail(error.into())),
+                Poll::Ready(None) => return Poll::Ready(self.finish()),
+                Poll::Pending => {}
+            }
+            ready!(self.keep_alive.as_mut().poll(cx));
+            self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
+            // Only between events: inside one, a comment line would become part of it.
+            if self.parser.rest().is_empty() {
+                return Poll::Ready(Some(Ok(self.send(sse::comment("keep-alive").into()))));
+            }
+        }
+    }
+
+    fn send(&mut self, out: Bytes) -> Frame<Bytes> {
+        self.first_byte_left = true;
+        self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
+        Frame::data(out)
+    }
+
+    /// The upstream broke the stream: the call has failed, whatever was already said.
+    fn fail(&mut self, error: BoxError) -> Option<Result<Frame<Bytes>, BoxError>> {
+        self.body = None;
+        if let Some(charge) = self.watch.charge.take() {
+            charge.void();
+        }
+        Some(Err(error))
+    }
+
+    /// The upstream ended the stream: without a final event the call has failed.
+    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        self.body = None;
+        if let Some(charge) = self.watch.charge.take() {
+            charge.void();
+        }
+        let rest = self.parser.rest();
+        let held_back = self.watch.listing.is_some() && !rest.is_empty();
+        held_back.then(|| Ok(Frame::data(Bytes::copy_from_slice(rest))))
+    }
+}
+
+/// Ends the charge as the outcome of a message demands; a message on the way to the reply ends nothing.
+fn settle(charge: &mut Option<Charge>, outcome: Outcome) {
+    if matches!(outcome, Outcome::Other | Outcome::Malformed) {
+        return;
+    }
+    if let Some(charge) = charge.take() {
+        charge.settle(outcome);
+    }
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Events<B> {
+    fn drop(&mut self) {
+        if let Some(charge) = self.watch.charge.take() {
+            // The caller went away. Before the first byte it had nothing; after it, it may have had everything it wanted.
+            if self.first_byte_left { charge.capture() } else { charge.void() }
+        }
+        if self.watch.survives_caller
+            && let Some(body) = self.body.take()
+        {
+            drain(body);
+        }
+    }
+}
+
+/// Reads a body to its end in the background, so that a legacy upstream does not see its caller's disconnect
+/// (MCP 2025-11-25 basic/transports: a disconnect SHOULD NOT be read as cancellation).
+pub(crate) fn drain<B: Body<Data = Bytes> + Send + Unpin + 'static>(mut body: B) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let rest = async {
+            while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                if let Ok(mut data) = frame.into_data() {
+                    data.advance(data.len());
+                }
+            }
+        };
+        // Bounded: an upstream that never ends its stream is left after this time.
+        let _ = tokio::time::timeout(DRAIN_MAX, rest).await;
+    });
+}
+
+impl<B> Body for GateBody<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            Inner::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Inner::Events(events) => events.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Inner::Plain(body) => body.is_end_stream(),
+            Inner::Events(events) => events.body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Inner::Plain(body) => body.size_hint(),
+            Inner::Events(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The way of an admitted call to the upstream and back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use octroi_mcp::era::Era;
+use octroi_mcp::message::{Kind, Message};
+use octroi_mcp::reply::{self, Outcome};
+use tower_service::Service;
+
+use crate::body::{BoxError, GateBody, Watch, drain};
+use crate::charge::Charge;
+use crate::credentials;
+use crate::forward::clean_reply;
+use crate::gate::Gate;
+use crate::listing::Listing;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// What the call costs, in the unit of the charge (msat, or calls bought with work).
+const PRICE: HeaderName = HeaderName::from_static("octroi-price");
+/// What the account has left while the call is held, in the same unit.
+const BALANCE: HeaderName = HeaderName::from_static("octroi-balance");
+
+/// One admitted call.
+pub(crate) struct Exchange<'a, 'm> {
+    pub(crate) gate: &'a Arc<Gate>,
+    pub(crate) message: &'a Message<'m>,
+    pub(crate) era: Era,
+    pub(crate) charge: Option<Charge>,
+}
+
+impl Exchange<'_, '_> {
+    /// Forwards the call and settles its charge. Dropping the future (the caller went away) voids it.
+    ///
+    /// # Errors
+    /// The upstream did not answer, or the ledger could not record the hold. Nothing was charged.
+    pub(crate) async fn run<S, R>(
+        mut self,
+        inner: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<GateBody<R>>, Refusal>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let answered = Outlives::new(forward(inner, request), self.survives_caller()).await;
+        let response = answered.map_err(|error| self.unavailable(&error))?;
+        let (mut parts, body) = response.into_parts();
+        if parts.status == StatusCode::UNAUTHORIZED {
+            // The caller's token has been taken off; this 401 is about the gate's own standing with its upstream.
+            return Err(Refusal::new(
+                Reason::UpstreamUnavailable,
+                "the server behind the gate asks the gate itself for credentials",
+            ));
+        }
+        let streams = is_event_stream(&parts.headers);
+        clean_reply(&mut parts.headers);
+        self.announce_charge(&mut parts.headers);
+        let body = if streams && parts.status.is_success() {
+            self.stream(body).await?
+        } else if self.charge.is_some() || self.is_listing() {
+            self.whole(parts.status, body).await?
+        } else {
+            GateBody::plain(body)
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn survives_caller(&self) -> bool {
+        self.era == Era::Legacy && self.message.kind == Kind::Request
+    }
+
+    fn is_listing(&self) -> bool {
+        self.message.kind == Kind::Request && self.message.method == "tools/list"
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        self.is_listing().then(|| self.gate.listing.page(self.message.params.cursor.is_none()))
+    }
+
+    fn unavailable(&self, error: &BoxError) -> Refusal {
+        // What went wrong behind the gate is for the operator's eyes.
+        tracing::warn!(service = %self.gate.service, error = %error, "the upstream did not answer");
+        Refusal::new(
+            Reason::UpstreamUnavailable,
+            "the server behind the gate did not answer; nothing was charged",
+        )
+    }
+
+    fn announce_charge(&self, headers: &mut http::HeaderMap) {
+        let Some(charge) = &self.charge else { return };
+        headers.insert(PRICE, HeaderValue::from(charge.amount()));
+        headers.insert(BALANCE, HeaderValue::from(charge.balance_after()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+
+    /// A stream: the hold must be on disk before the first byte leaves, and ends with the final event.
+    async fn stream<R>(&mut self, body: R) -> Result<GateBody<R>, Refusal>
+    where
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.durable().await?;
+        Ok(GateBody::events(
+            body,
+            Watch {
+                charge: self.charge.take(),
+                listing: self.listing(),
+                survives_caller: self.survives_caller(),
+                event_bytes_max: self.gate.limits.reply_bytes_max,
+            },
+        ))
+    }
+
+    /// A JSON reply: judged as a whole, then settled.
+    async fn whole<R>(&mut self, status: StatusCode, body: R) -> Result<GateBody<R>, Refusal>
+    where
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let max = self.gate.limits.reply_bytes_max;
+        let collected = Limited::new(body, max).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let text = format!("the server's reply is longer than {max} bytes; nothing was charged");
+                return Refusal::new(Reason::UpstreamUnavailable, text);
+            }
+            self.unavailable(&error)
+        })?;
+        let bytes = collected.to_bytes();
+        if let Some(listing) = self.listing() {
+            return Ok(GateBody::whole(listing.amend(&bytes).map_or(bytes, Bytes::from)));
+        }
+        let outcome = if status.is_success() { reply::outcome(&bytes) } else { Outcome::Malformed };
+        self.durable().await?;
+        if let Some(charge) = self.charge.take() {
+            charge.settle(outcome);
+        }
+        Ok(GateBody::whole(bytes))
+    }
+
+    async fn durable(&self) -> Result<(), Refusal> {
+        let Some(charge) = &self.charge else { return Ok(()) };
+        charge.durable().await.map_err(|error| {
+            tracing::error!(service = %self.gate.service, error = %error, "a hold could not be recorded");
+            Refusal::new(Reason::LedgerUnavailable, "the charge could not be recorded; nothing was charged")
+        })
+    }
+}
+
+/// GET and DELETE of the legacy era: no message, no price. A token that is shown must be good all the same.
+pub(crate) async fn bodiless<S, B, R>(
+    gate: &Arc<Gate>,
+    inner: S,
+    request: Request<B>,
+) -> Result<Response<GateBody<R>>, Refusal>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    let (mut parts, _) = request.into_parts();
+    let presented = credentials::read_headers(&parts.headers)
+        .map_err(|error| Refusal::new(Reason::MalformedRequest, error.to_string()))?;
+    if let Some(token) = &presented.token {
+        gate.identify(token, &[]).await.map_err(|refusal| *refusal)?;
+    }
+    gate.request_headers.keep_allowed(&mut parts.headers);
+    let request = Request::from_parts(parts, Full::new(Bytes::new()));
+    let response = forward(inner, request).await.map_err(|error| {
+        tracing::warn!(service = %gate.service, error = %error, "the upstream did not answer");
+        Refusal::new(Reason::UpstreamUnavailable, "the server behind the gate did not answer")
+    })?;
+    let (mut parts, body) = response.into_parts();
+    let streams = is_event_stream(&parts.headers) && parts.status.is_success();
+    clean_reply(&mut parts.headers);
+    let body = if streams {
+        let event_bytes_max = gate.limits.reply_bytes_max;
+        GateBody::events(body, Watch { charge: None, listing: None, survives_caller: false, event_bytes_max })
+    } else {
+        GateBody::plain(body)
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+async fn forward<S, R>(mut inner: S, request: Request<Full<Bytes>>) -> Result<Response<R>, BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    inner.call(request).await.map_err(Into::into)
+}
+
+fn is_event_stream(headers: &http::HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// A legacy exchange goes on when its caller goes away: dropping this future moves it to the background, where its reply
+/// is read to the end and thrown away.
+struct Outlives<F, R>
+where
+    F: Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    future: Option<Pin<Box<F>>>,
+    outlives: bool,
+}
+
+impl<F, R> Outlives<F, R>
+where
+    F: Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    fn new(future: F, outlives: bool) -> Self {
+        Self { future: Some(Box::pin(future)), outlives }
+    }
+}
+
+impl<F, R> Future for Outlives<F, R>
+where
+    F: Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    type Output = Result<Response<R>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = future.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.future = None;
+        }
+        polled
+    }
+}
+
+impl<F, R> Drop for Outlives<F, R>
+where
+    F: Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        if !self.outlives {
+            return;
+        }
+        if let (Some(future), Ok(runtime)) = (self.future.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Ok(response) = future.await {
+                    drain(response.into_body());
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What one call needs and costs.
+
+use octroi_l402::Msat;
+
+use crate::limit::Rate;
+
+/// What the policy demands of a call before it is forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Nobody may call it (and it is hidden from `tools/list`).
+    pub forbidden: bool,
+    /// An access token is needed.
+    pub requires_identity: bool,
+    /// Scopes the token must carry, all of them.
+    pub scopes: Vec<String>,
+    /// What one call costs; `None` is free. Always positive.
+    pub price: Option<Msat>,
+    /// Whether a proof of work may stand in for the price.
+    pub work_accepted: bool,
+    /// How often one caller may call it.
+    pub rate: Option<Rate>,
+    /// Whether a result with `isError: true` is charged all the same. Off: the payer gets the money back as credit.
+    pub charge_failed: bool,
+}
+
+impl Rule {
+    /// Open to everybody and free of charge.
+    pub const FREE: Self = Self {
+        forbidden: false,
+        requires_identity: false,
+        scopes: Vec::new(),
+        price: None,
+        work_accepted: false,
+        rate: None,
+        charge_failed: false,
+    };
+
+    /// Closed to everybody.
+    pub fn forbidden() -> Self {
+        Self { forbidden: true, ..Self::FREE }
+    }
+
+    /// Open to anybody with a valid access token, free of charge.
+    pub fn identified() -> Self {
+        Self { requires_identity: true, ..Self::FREE }
+    }
+}

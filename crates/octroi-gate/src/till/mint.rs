@@ -1,0 +1,218 @@
+//! Asking for payment: an invoice, a macaroon that it opens, and the record that ties them together.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use octroi_l402::{Challenge, Identifier, Macaroon, Msat, PaymentHash, Terms, TokenId, Verified};
+use octroi_ledger::Quote;
+use octroi_lightning::{Invoice, InvoiceRequest, InvoiceState, LightningNode};
+use serde_json::{Value, json};
+
+use super::{Sale, Till, Trouble};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// How long the node may take to make an invoice.
+const INVOICE_WAIT: Duration = Duration::from_secs(5);
+
+/// An offer to sell calls: what a 402 is made of.
+struct Offer {
+    macaroon: Vec<u8>,
+    invoice: Invoice,
+    calls: u32,
+}
+
+impl Till {
+    /// The refusal that tells a caller how to pay.
+    pub(super) async fn challenge(&self, sale: &Sale<'_>, trouble: Trouble) -> Box<Refusal> {
+        let work = self.work_challenge(sale);
+        match self.offer(sale).await {
+            Ok(offer) => Box::new(self.payment_required(sale, &trouble, &offer, work)),
+            Err(reason) => Box::new(cannot_sell(sale, reason, work)),
+        }
+    }
+
+    async fn offer(&self, sale: &Sale<'_>) -> Result<Offer, Reason> {
+        let node = self.settings.node.as_ref().ok_or(Reason::NoLiquidity)?;
+        let calls = sale.calls.unwrap_or(1).clamp(1, self.settings.calls_max.max(1));
+        let total = sale.price.checked_mul(i64::from(calls)).ok_or(Reason::NoLiquidity)?;
+        let invoice = self.invoice(node.as_ref(), sale, calls, total).await?;
+        let token_id = self.settings.keys.generate_token_id().map_err(|error| {
+            tracing::error!(%error, "the operating system gives no randomness");
+            Reason::LedgerUnavailable
+        })?;
+        let valid_until = sale.now + self.settings.credential_ttl_seconds;
+        let identifier = Identifier { payment_hash: invoice.payment_hash, token_id };
+        let macaroon = self.macaroon(sale, identifier, valid_until).ok_or(Reason::LedgerUnavailable)?;
+        let quote = Quote {
+            payment_hash: invoice.payment_hash,
+            token_id,
+            owner: sale.owner,
+            service: sale.service.to_owned(),
+            tool: sale.subject.to_owned(),
+            calls,
+            price: invoice.amount,
+            call_price: sale.price,
+            created_at: sale.now,
+            expires_at: invoice.expires_at,
+            macaroon_expires_at: valid_until,
+        };
+        // On disk before the invoice leaves: whoever pays it is credited, also after a crash.
+        self.settings.ledger.record_quote(quote).await.map_err(|error| {
+            tracing::warn!(%error, "a quote could not be recorded");
+            Reason::LedgerUnavailable
+        })?;
+        Ok(Offer { macaroon, invoice, calls })
+    }
+
+    async fn invoice(
+        &self,
+        node: &dyn LightningNode,
+        sale: &Sale<'_>,
+        calls: u32,
+        total: Msat,
+    ) -> Result<Invoice, Reason> {
+        let request = InvoiceRequest {
+            amount: total,
+            description: format!("{} {} x{calls}", sale.service, sale.subject),
+            expiry: Duration::from_secs(self.settings.invoice_ttl_seconds),
+        };
+        match tokio::time::timeout(INVOICE_WAIT, node.create_invoice(request)).await {
+            Ok(Ok(invoice)) => Ok(invoice),
+            Ok(Err(error)) => {
+                tracing::warn!(backend = node.backend(), %error, "the node made no invoice");
+                Err(Reason::NoLiquidity)
+            }
+            Err(_) => {
+                tracing::warn!(backend = node.backend(), "the node took too long to make an invoice");
+                Err(Reason::NoLiquidity)
+            }
+        }
+    }
+
+    /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, and to the caller where
+    /// the rule asks for one; the balance of its account bounds it in any case.
+    fn macaroon(&self, sale: &Sale<'_>, identifier: Identifier, valid_until: u64) -> Option<Vec<u8>> {
+        let mut terms = Terms::new(sale.service);
+        terms.tools = Some(vec![sale.subject.to_owned()]);
+        terms.valid_until = Some(valid_until);
+        terms.price = Some(sale.price);
+        terms.principal = sale.owner.filter(|_| sale.rule.requires_identity);
+        // A URI holds characters that no caveat can: such a credential is bound by its account alone.
+        let caveats = terms.to_caveats().or_else(|_| {
+            terms.tools = None;
+            terms.to_caveats()
+        });
+        self.sign(&identifier, &caveats.ok()?)
+    }
+
+    /// The same account with a later end.
+    pub(super) fn renew(&self, sale: &Sale<'_>, verified: &Verified) -> Option<String> {
+        let mut terms = verified.terms.clone();
+        terms.valid_until = Some(sale.now + self.settings.credential_ttl_seconds);
+        let caveats = terms.to_caveats().ok()?;
+        Some(STANDARD.encode(self.sign(&verified.identifier, &caveats)?))
+    }
+
+    pub(super) fn sign(&self, identifier: &Identifier, caveats: &[String]) -> Option<Vec<u8>> {
+        let root = self.settings.keys.root_key(&identifier.token_id)?;
+        let macaroon = Macaroon::mint(&root, identifier, &self.settings.location, caveats).ok()?;
+        Some(macaroon.encode_v2())
+    }
+
+    fn payment_required(
+        &self,
+        sale: &Sale<'_>,
+        trouble: &Trouble,
+        offer: &Offer,
+        work: Option<Value>,
+    ) -> Refusal {
+        let challenge = Challenge { macaroon: &offer.macaroon, invoice: &offer.invoice.bolt11 };
+        let mut refusal = Refusal::new(trouble.reason, describe(sale, trouble, offer))
+            .challenging(&challenge.header_value())
+            .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}))
+            .with(
+                "l402",
+                json!({
+                    "macaroon": STANDARD.encode(&offer.macaroon),
+                    "invoice": offer.invoice.bolt11,
+                    "payment_hash": hex::encode(offer.invoice.payment_hash.as_bytes()),
+                    "amount_msat": offer.invoice.amount.as_i64(),
+                    "calls": offer.calls,
+                    "expires_at": offer.invoice.expires_at,
+                }),
+            );
+        if let Some((macaroon, left)) = &trouble.renewed {
+            refusal = refusal.with("renewed", json!({"macaroon": macaroon, "balance_msat": left}));
+        }
+        match work {
+            Some(challenge) => refusal.with("pow", challenge),
+            None => refusal,
+        }
+    }
+
+    /// Asks the node whether an invoice was paid, and books it if so: for the case that its event is late or lost.
+    pub(super) async fn ask_node(&self, payment_hash: &PaymentHash) {
+        let Some(node) = &self.settings.node else { return };
+        let Ok(InvoiceState::Settled { amount, settled_at }) = node.lookup(payment_hash).await else {
+            return;
+        };
+        let settlement = octroi_ledger::Settlement {
+            payment_hash: *payment_hash,
+            amount,
+            settled_at,
+            node: node.backend().to_owned(),
+            cursor: None,
+        };
+        if let Err(error) = self.settings.ledger.credit_payment(settlement).await {
+            tracing::warn!(%error, "a settled payment could not be booked yet");
+        }
+    }
+
+    /// A credential's account for the operator's own vouchers.
+    pub fn token_id(&self) -> Result<TokenId, getrandom::Error> {
+        self.settings.keys.generate_token_id()
+    }
+}
+
+/// What a person or a model reads.
+fn describe(sale: &Sale<'_>, trouble: &Trouble, offer: &Offer) -> String {
+    let mut text = String::new();
+    if !trouble.text.is_empty() {
+        text.push_str(&trouble.text);
+        text.push_str(". ");
+    }
+    let amount = offer.invoice.amount;
+    text.push_str(&format!(
+        "Payment required: {} costs {} sats per call. Pay {} sats for {} call(s) with this Lightning invoice: {} \
+         Then call again with the credential <macaroon>:<preimage> in `Authorization: L402 …`, or in \
+         `_meta[\"dev.octroi/payment\"]`.",
+        sale.subject,
+        sats(sale.price),
+        sats(amount),
+        offer.calls,
+        offer.invoice.bolt11,
+    ));
+    text
+}
+
+/// Nothing can be sold for money right now; what else is open is offered.
+fn cannot_sell(sale: &Sale<'_>, reason: Reason, work: Option<Value>) -> Refusal {
+    let text = match reason {
+        Reason::NoLiquidity => "no Lightning payment can be received right now; nothing was charged",
+        _ => "the ledger cannot record a quote right now; nothing was charged",
+    };
+    let refusal = Refusal::new(reason, text)
+        .retry_after(5)
+        .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}));
+    match work {
+        Some(challenge) => refusal.with("pow", challenge),
+        None => refusal,
+    }
+}
+
+/// Satoshis for people: 1700 msat are 1.7.
+fn sats(amount: Msat) -> f64 {
+    amount.as_i64() as f64 / 1000.0
+}

@@ -1,0 +1,256 @@
+//! The till: takes a payment for a call, or says how to pay.
+//!
+//! One credential is one account. What a caller shows is judged here ([`Till::take`]); what it is asked for when it
+//! shows nothing good enough is made in [`mint`]; work instead of money is taken in [`work`].
+
+mod mint;
+mod settle;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, Verified, VerifyError};
+use octroi_ledger::{AccountRef, HoldRefused, HoldRequest, Ledger, Unit};
+use octroi_lightning::LightningNode;
+use octroi_mcp::digest::arguments_digest;
+
+use crate::charge::Charge;
+use crate::credentials::Proof;
+use crate::policy::Rule;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+pub use settle::run_settlements;
+pub use work::{WorkDesk, WorkGrant, WorkSettings, challenge_json};
+
+/// How long a payer who shows the preimage is kept waiting for the node's own word that the money arrived. The payee's event
+/// usually comes before the payer even has the preimage.
+const SETTLEMENT_WAIT: Duration = Duration::from_secs(3);
+
+/// What the till is set to.
+pub struct TillSettings {
+    /// The keys credentials are signed with.
+    pub keys: Arc<MasterKeys>,
+    /// Where money is counted.
+    pub ledger: Ledger,
+    /// Where money comes in; `None`: nothing can be sold for money.
+    pub node: Option<Arc<dyn LightningNode>>,
+    /// The macaroons' location: a hint for people.
+    pub location: String,
+    /// How long a credential may be used, in seconds.
+    pub credential_ttl_seconds: u64,
+    /// How long an invoice may be paid, in seconds.
+    pub invoice_ttl_seconds: u64,
+    /// The most calls one payment may buy.
+    pub calls_max: u32,
+    /// The free door; `None` where it is shut.
+    pub work: Option<WorkSettings>,
+}
+
+/// Takes payment for the calls of one service.
+pub struct Till {
+    settings: TillSettings,
+    work: Option<WorkDesk>,
+}
+
+/// One call to be paid for.
+pub(crate) struct Sale<'a> {
+    pub(crate) service: &'a str,
+    /// The tool's name, the resource's URI or the prompt's name.
+    pub(crate) subject: &'a str,
+    pub(crate) price: Msat,
+    pub(crate) rule: &'a Rule,
+    /// The raw arguments.
+    pub(crate) arguments: Option<&'a [u8]>,
+    /// The caller's principal, if it has shown an access token.
+    pub(crate) owner: Option<[u8; 32]>,
+    /// How many calls the caller would like to buy at once.
+    pub(crate) calls: Option<u32>,
+    /// Unix seconds.
+    pub(crate) now: u64,
+}
+
+impl Till {
+    /// A till with these settings.
+    pub fn new(settings: TillSettings) -> Self {
+        let work = settings.work.clone().map(WorkDesk::new);
+        Self { settings, work }
+    }
+
+    /// The free door.
+    pub fn work(&self) -> Option<&WorkDesk> {
+        self.work.as_ref()
+    }
+
+    /// Whether money can come in at all.
+    pub fn has_node(&self) -> bool {
+        self.settings.node.is_some()
+    }
+
+    /// Where money is counted.
+    pub fn ledger(&self) -> &Ledger {
+        &self.settings.ledger
+    }
+
+    /// Holds the price for one call.
+    ///
+    /// # Errors
+    /// What is wrong with the proof, and a fresh challenge; or only the challenge, where nothing was shown.
+    pub(crate) async fn take(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Charge, Box<Refusal>> {
+        let taken = match proof {
+            Some(Proof::Credential(credential)) => self.take_credential(sale, credential).await,
+            Some(Proof::Solution(solution)) => self.take_solution(sale, solution).await,
+            Some(Proof::Unreadable(why)) => Err(Problem::new(Reason::InvalidMacaroon, why)),
+            Some(Proof::UnreadableSolution(why)) => Err(Problem::new(Reason::InvalidSolution, why)),
+            None => self.take_credit(sale).await,
+        };
+        match taken {
+            Ok(charge) => Ok(charge),
+            Err(Problem::Payment(trouble)) => Err(self.challenge(sale, trouble).await),
+            Err(Problem::Fatal(refusal)) => Err(refusal),
+        }
+    }
+
+    /// A caller with an identity spends what its earlier payments left, without showing any of their credentials.
+    async fn take_credit(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
+        let nothing = || Problem::new(Reason::PaymentRequired, "");
+        let Some(owner) = sale.owner else { return Err(nothing()) };
+        self.hold(sale, AccountRef::Owner(owner), Unit::Msat).await.map_err(|refused| match refused {
+            HoldRefused::Unknown | HoldRefused::Insufficient { .. } => nothing(),
+            other => unavailable(&other),
+        })
+    }
+
+    async fn take_credential(&self, sale: &Sale<'_>, credential: &Credential) -> Result<Charge, Problem> {
+        let verified = match octroi_l402::verify(credential, &self.settings.keys, sale.service, sale.now) {
+            Ok(verified) => verified,
+            Err(VerifyError::Expired { at }) => return Err(self.expired(sale, credential, at).await),
+            Err(error) => return Err(Problem::new(Reason::InvalidMacaroon, error)),
+        };
+        permit(sale, &verified)?;
+        let account = AccountRef::Token(verified.token_id);
+        match self.hold(sale, account, Unit::Msat).await {
+            Ok(charge) => Ok(charge),
+            Err(HoldRefused::Insufficient { available }) => Err(spent(sale, available)),
+            Err(HoldRefused::OtherUnit(_)) => self.take_worked(sale, account).await,
+            Err(HoldRefused::Unknown) => self.take_unsettled(sale, &verified).await,
+            Err(other) => Err(unavailable(&other)),
+        }
+    }
+
+    /// A credential that was bought with work: it counts calls, and opens only what its owner marked for it.
+    async fn take_worked(&self, sale: &Sale<'_>, account: AccountRef) -> Result<Charge, Problem> {
+        if !sale.rule.work_accepted {
+            let text = "this credential was bought with work, which this call does not take";
+            return Err(Problem::new(Reason::WrongTool, text));
+        }
+        self.hold(sale, account, Unit::Call).await.map_err(|refused| match refused {
+            HoldRefused::Insufficient { .. } | HoldRefused::Unknown => {
+                Problem::new(Reason::CredentialSpent, "the calls bought with this work are used up")
+            }
+            HoldRefused::Expired => {
+                Problem::new(Reason::CredentialExpired, "the calls bought with this work have expired")
+            }
+            other => unavailable(&other),
+        })
+    }
+
+    /// The preimage is right but the ledger knows of no money yet: wait for the node's word, then ask the node.
+    async fn take_unsettled(&self, sale: &Sale<'_>, verified: &Verified) -> Result<Charge, Problem> {
+        if !self.settings.ledger.wait_for_credit(verified.token_id, SETTLEMENT_WAIT).await {
+            self.ask_node(&verified.payment_hash).await;
+        }
+        self.hold(sale, AccountRef::Token(verified.token_id), Unit::Msat).await.map_err(|refused| {
+            match refused {
+                HoldRefused::Insufficient { available } => spent(sale, available),
+                HoldRefused::Unknown => {
+                    let text = "the preimage is right, but the payment has not arrived here; try again";
+                    Problem::new(Reason::PaymentUnverified, text)
+                }
+                other => unavailable(&other),
+            }
+        })
+    }
+
+    async fn expired(&self, sale: &Sale<'_>, credential: &Credential, at: u64) -> Problem {
+        let mut trouble = Trouble {
+            reason: Reason::CredentialExpired,
+            text: format!("the credential expired at {at}"),
+            renewed: None,
+        };
+        if let Ok(verified) = octroi_l402::authenticate(credential, &self.settings.keys, sale.service) {
+            // The money is not lost: the same account gets a macaroon with a later end, opened by the same preimage.
+            let balance = self.settings.ledger.balance(&verified.token_id).await.ok().flatten();
+            let left =
+                balance.filter(|balance| balance.unit == Unit::Msat).map_or(0, |balance| balance.available);
+            trouble.renewed =
+                (left > 0).then(|| self.renew(sale, &verified)).flatten().map(|token| (token, left));
+        }
+        Problem::Payment(trouble)
+    }
+
+    async fn hold(&self, sale: &Sale<'_>, account: AccountRef, unit: Unit) -> Result<Charge, HoldRefused> {
+        let amount = match unit {
+            Unit::Msat => sale.price.as_i64(),
+            Unit::Call => 1,
+        };
+        let request =
+            HoldRequest { account, unit, amount, service: sale.service, tool: sale.subject, call_ref: None };
+        let hold = self.settings.ledger.hold(&request).await?;
+        Ok(Charge::new(hold, unit, amount, sale.rule.charge_failed))
+    }
+}
+
+/// Why no price was taken.
+pub(crate) enum Problem {
+    /// The proof is not good enough: answered with a fresh challenge.
+    Payment(Trouble),
+    /// Something that no payment would mend.
+    Fatal(Box<Refusal>),
+}
+
+/// What is wrong with a proof.
+pub(crate) struct Trouble {
+    reason: Reason,
+    /// Empty where nothing is wrong beyond the lack of a payment.
+    text: String,
+    /// A macaroon for the same account with a later end, and the msat left on it.
+    renewed: Option<(String, i64)>,
+}
+
+impl Problem {
+    pub(crate) fn new(reason: Reason, text: impl std::fmt::Display) -> Self {
+        Self::Payment(Trouble { reason, text: text.to_string(), renewed: None })
+    }
+}
+
+/// Whether the credential's own caveats allow this call.
+fn permit(sale: &Sale<'_>, verified: &Verified) -> Result<(), Problem> {
+    let digest = || arguments_digest(sale.arguments);
+    verified.permits(sale.subject, digest, sale.owner.as_ref()).map_err(|error| {
+        let reason = match error {
+            NotPermitted::WrongTool | NotPermitted::WrongArguments => Reason::WrongTool,
+            NotPermitted::WrongPrincipal => Reason::InvalidMacaroon,
+        };
+        Problem::new(reason, error)
+    })?;
+    if verified.terms.max_price.is_some_and(|most| sale.price > most) {
+        let text = "this call costs more than the credential may spend at once";
+        return Err(Problem::new(Reason::WrongTool, text));
+    }
+    Ok(())
+}
+
+fn spent(sale: &Sale<'_>, available: i64) -> Problem {
+    let price = sale.price.as_i64();
+    let text =
+        format_args!("the credential has {available} msat left and the call costs {price} msat").to_string();
+    Problem::new(Reason::CredentialSpent, text)
+}
+
+fn unavailable(refused: &HoldRefused) -> Problem {
+    tracing::warn!(error = %refused, "the ledger took no hold");
+    let text = "the ledger cannot record the charge right now; nothing was charged";
+    Problem::Fatal(Box::new(Refusal::new(Reason::LedgerUnavailable, text).retry_after(1)))
+}
