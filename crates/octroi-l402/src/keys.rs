@@ -128,3 +128,41 @@ impl fmt::Debug for RootKey {
         f.write_str("RootKey(secret)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> MasterKeys {
+        MasterKeys::new((7, [0x42; 32]))
+    }
+
+    /// `printf 'octroi root key v1\0\0\0\7%s' "$(printf '\5%.0s' {1..28})"` through
+    /// `openssl dgst -sha256 -mac hmac -macopt hexkey:4242…42` (the zeros go in as a file).
+    #[test]
+    fn the_root_key_of_a_token() {
+        let token = keys().new_token_id([5; 28]);
+        assert_eq!(token.to_string(), format!("00000007{}", "05".repeat(28)));
+        let root = keys().root_key(&token).map(|root| hex::encode(root.as_bytes()));
+        assert_eq!(root.as_deref(), Some("259686125ddd7bf192c208cb015010fd3e5d373c447a32e3c35a20b50e0dd5ca"));
+    }
+
+    #[test]
+    fn a_token_names_the_key_it_was_made_under() {
+        let token = keys().new_token_id([5; 28]);
+        let rotated = MasterKeys::new((8, [0x88; 32])).with_previous((7, [0x42; 32])).unwrap();
+        let root = |keys: &MasterKeys| keys.root_key(&token).map(|root| *root.as_bytes());
+        assert_eq!(root(&rotated), root(&keys()));
+        assert_eq!(root(&MasterKeys::new((8, [0x42; 32]))), None);
+        assert_ne!(rotated.generate_token_id().unwrap(), rotated.generate_token_id().unwrap());
+        assert!(rotated.root_key(&rotated.generate_token_id().unwrap()).is_some());
+    }
+
+    #[test]
+    fn numbers_are_unique_and_keys_bounded() {
+        assert_eq!(keys().with_previous((7, [0; 32])).unwrap_err(), KeysError::SameNumber(7));
+        let others = 100..100 + MAX_MASTER_KEYS as u32 - 1;
+        let full = others.fold(keys(), |held, number| held.with_previous((number, [0; 32])).unwrap());
+        assert_eq!(full.with_previous((1, [0; 32])).unwrap_err(), KeysError::TooMany);
+    }
+}

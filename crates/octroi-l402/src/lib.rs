@@ -15,6 +15,7 @@ pub mod challenge;
 pub mod credential;
 mod hex32;
 mod identifier;
+pub mod invariants;
 pub mod keys;
 pub mod macaroon;
 

@@ -7,10 +7,11 @@
 //! **A solution is not spent here.** Whoever redeems one must note its [`Solution::id`] in a durable place until
 //! [`Solution::expires_at`], insert-if-absent, and refuse it the second time: the ledger does.
 //!
-//! Anyone can check a solution with a shell. For salt `octroi` and nonce `0000000000109866` at 20 bits:
+//! Anyone can check a solution with a shell. The nonce `00000000001c873f` solves the salt `octroi` at 20 and even 21 bits:
 //!
 //! ```text
-//! $ printf %s octroi 0000000000109866 | sha256sum
+//! $ printf %s octroi 00000000001c873f | sha256sum
+//! 000006a9550173e46683fd3dbf502e7394a612f832989bd7ae10f6d088324303  -
 //! ```
 //!
 //! Randomness and the time (unix seconds) are handed in, except in [`Signer::generate`].
@@ -18,6 +19,7 @@
 
 mod challenge;
 mod difficulty;
+pub mod invariants;
 mod sealed;
 mod signer;
 pub mod solver;
