@@ -69,13 +69,16 @@ pub const SUPPORTED: [Revision; 5] = [
     Revision::V2024_11_05,
 ];
 
+/// Most characters of an unknown version that are echoed.
+const MAX_ECHOED: usize = 64;
+
 /// Why no revision could be settled: the caller's fault, always HTTP 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EraError {
     /// A version this gate does not serve.
     #[error("protocol version {requested:?} is not supported")]
     Unsupported {
-        /// What was asked for.
+        /// What was asked for, cut to 64 characters.
         requested: String,
         /// How it was asked: only a modern client knows error −32022.
         era: Era,
@@ -158,7 +161,7 @@ pub fn era(msg: &Message<'_>, header_version: Option<&str>) -> Result<(Era, Revi
 }
 
 fn unsupported(name: &str, era: Era) -> EraError {
-    EraError::Unsupported { requested: name.to_owned(), era }
+    EraError::Unsupported { requested: name.chars().take(MAX_ECHOED).collect(), era }
 }
 
 /// The era of an unknown version: versions are dates, and dates sort as text.

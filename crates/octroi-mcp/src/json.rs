@@ -19,7 +19,7 @@ pub use text::write_string;
 pub(crate) use walk::Members;
 pub use walk::{get, items, members, string};
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 /// Bounds on one document. The size in bytes is bounded by whoever read it from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,8 @@ pub enum JsonError {
 }
 
 /// One member of an object. Spans are offsets into the slice that was walked (into the whole body when it comes from
-/// [`crate::message::Meta`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// [`crate::message::Meta`]). `Debug` leaves the value out: it may be a credential.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Member<'a> {
     /// The decoded key.
     pub key: Cow<'a, str>,
@@ -107,6 +107,12 @@ pub struct Member<'a> {
     pub span: Range<usize>,
     /// Where the value stands.
     pub value_span: Range<usize>,
+}
+
+impl fmt::Debug for Member<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("key", &self.key).field("span", &self.span).finish_non_exhaustive()
+    }
 }
 
 /// One item of an array; the span is an offset into the slice that was walked.

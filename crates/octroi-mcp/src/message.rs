@@ -9,7 +9,7 @@ pub use error::ScanError;
 pub use params::{Meta, Params};
 pub use scan::scan;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use smallvec::SmallVec;
 
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// The raw bytes of a request id, a JSON string or integer, to be echoed byte for byte. Integers of any size are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id<'a>(&'a [u8]);
 
 impl<'a> Id<'a> {
@@ -54,8 +54,15 @@ impl<'a> Id<'a> {
     }
 }
 
-/// One scanned message. Everything borrows from the body, which is what must be forwarded.
-#[derive(Debug, Clone)]
+impl fmt::Debug for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+/// One scanned message. Everything borrows from the body, which is what must be forwarded. `Debug` shows what was asked
+/// for and leaves out what the caller wrote into it: there may be credentials among it.
+#[derive(Clone)]
 pub struct Message<'a> {
     /// Request, notification or response.
     pub kind: Kind,
@@ -71,6 +78,14 @@ pub struct Message<'a> {
     pub error: Option<&'a [u8]>,
     /// The whole body.
     pub raw: &'a [u8],
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Message");
+        shown.field("kind", &self.kind).field("id", &self.id).field("method", &self.method);
+        shown.field("params", &self.params).field("bytes", &self.raw.len()).finish_non_exhaustive()
+    }
 }
 
 /// The body without the named members of `params._meta`; every other byte is kept, and a `_meta` left without members

@@ -53,6 +53,12 @@ fn unknown_versions_are_refused_as_they_were_asked() {
             r#""requested":"1900-01-01"}"#
         )
     );
+    let EraError::Unsupported { requested, .. } =
+        settle("tools/list", &meta(&"é".repeat(500)), None).unwrap_err()
+    else {
+        panic!()
+    };
+    assert_eq!(requested.chars().count(), 64);
     assert_eq!(settle("tools/list", "{}", Some("2027-01-01")).unwrap_err().code(), -32022);
     assert_eq!(settle("tools/list", "{}", Some("1.0")).unwrap_err().code(), -32600);
 }

@@ -1,6 +1,6 @@
 //! The strict reader against vectors and against `serde_json`.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use proptest::prelude::*;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};

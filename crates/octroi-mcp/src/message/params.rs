@@ -1,6 +1,6 @@
 //! What the gate reads from `params`.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use smallvec::SmallVec;
 
@@ -9,7 +9,7 @@ use crate::json::{self, Member};
 
 /// The fields of `params` that are judged or compared with headers. A field that is absent, or is not of the type it has
 /// in MCP, is `None`; where the method needs it, [`super::scan`] has already refused the message.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Params<'a> {
     /// The whole raw `params` object.
     pub raw: Option<&'a [u8]>,
@@ -37,12 +37,26 @@ pub struct Params<'a> {
     pub meta: Option<Meta<'a>>,
 }
 
+impl fmt::Debug for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Params");
+        shown.field("name", &self.name).field("uri", &self.uri).field("task_id", &self.task_id);
+        shown.field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
 /// The members of `params._meta`, with spans into the whole body.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Meta<'a> {
     pub(crate) raw: &'a [u8],
     pub(crate) span: Range<usize>,
     pub(crate) members: SmallVec<[Member<'a>; 6]>,
+}
+
+impl fmt::Debug for Meta<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.members.iter().map(|member| &member.key)).finish()
+    }
 }
 
 impl<'a> Meta<'a> {

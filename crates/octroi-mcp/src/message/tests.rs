@@ -210,3 +210,15 @@ fn reads_responses_and_legacy_capabilities() {
         read(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#).unwrap();
     assert_eq!(cancelled.params.request_id.unwrap().as_raw(), br#""q""#);
 }
+
+#[test]
+fn debug_shows_no_credential() {
+    let body = call(
+        r#"{"name":"t","arguments":{"k":"SECRET"},"requestState":"SECRET","_meta":{"authorization":{"token":"SECRET"}}}"#,
+    );
+    let message = read(&body).unwrap();
+    let member = &message.params.meta.as_ref().unwrap().members()[0];
+    let shown = format!("{message:?} {member:?}");
+    assert!(!shown.contains("SECRET") && !shown.contains("83, 69, 67"), "{shown}");
+    assert!(shown.contains("tools/call") && shown.contains("authorization"), "{shown}");
+}
