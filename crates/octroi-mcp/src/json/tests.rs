@@ -24,6 +24,7 @@ fn refuses_what_readers_disagree_on() {
         (b"\"a\0b\"", Syntax { at: 2 }),
         (b"\"a\nb\"", Syntax { at: 2 }),
         (b"\"0123456789\x1f\"", Syntax { at: 11 }),
+        (b"\"01\x1f3456789\"", Syntax { at: 3 }),
         (b"\"abc", Syntax { at: 4 }),
         (br#""\x41""#, BadEscape { at: 1 }),
         (br#""\u00g0""#, BadEscape { at: 1 }),
