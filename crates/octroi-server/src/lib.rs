@@ -1,1 +1,24 @@
 //! The running gate: listeners, routes, upstreams, the gate's own tools, admin and metrics.
+//!
+//! A request comes in at the [`Listener`], finds its [`Endpoint`] through the [`Routes`], passes the
+//! [`Gate`](octroi_gate::Gate) and reaches an [`upstream`]. [`stdio_front`] drives the same service from standard input.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod clock;
+mod endpoint;
+mod free_door;
+mod listener;
+mod metrics;
+mod origin;
+mod own_tools;
+mod routes;
+pub mod upstream;
+
+pub use admin::Admin;
+pub use endpoint::{Endpoint, Metadata};
+pub use listener::Listener;
+pub use origin::OriginRules;
+pub use own_tools::{GateTools, ToolNames};
+pub use routes::{ReplyBody, Routes};
+pub mod upstream;
