@@ -33,7 +33,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let (text, code) = match &result {
         Ok(config) if args.json => (format!("{}\n", json::of_config(config)), ExitCode::SUCCESS),
         Ok(config) => (table::of_config(config), ExitCode::SUCCESS),
-        Err(mistakes) if args.json => (format!("{}\n", json::of_mistakes(mistakes)), ExitCode::from(EXIT_CONFIG)),
+        Err(mistakes) if args.json => {
+            (format!("{}\n", json::of_mistakes(mistakes)), ExitCode::from(EXIT_CONFIG))
+        }
         Err(mistakes) => {
             eprintln!("{mistakes}");
             return ExitCode::from(EXIT_CONFIG);

@@ -49,7 +49,11 @@ pub(super) fn lightning(config: &Config) -> String {
 }
 
 fn of_server(text: &mut String, server: &ServerConfig) {
-    line(text, server.name.as_deref().unwrap_or("server"), &format!("{} -> {}", server.resource, upstream(server)));
+    line(
+        text,
+        server.name.as_deref().unwrap_or("server"),
+        &format!("{} -> {}", server.resource, upstream(server)),
+    );
     if let Some(identity) = &server.identity {
         line(text, "issuer", &identity.issuer);
         line(text, "audience", &identity.audiences.join(", "));
@@ -74,7 +78,8 @@ pub(super) fn upstream(server: &ServerConfig) -> String {
 fn rows_of(server: &ServerConfig) -> Vec<Vec<String>> {
     let pow = server.payment.as_ref().and_then(|payment| payment.pow);
     let mut rows = Vec::new();
-    for (kind, rules) in [("", &server.tools), ("resource ", &server.resources), ("prompt ", &server.prompts)] {
+    for (kind, rules) in [("", &server.tools), ("resource ", &server.resources), ("prompt ", &server.prompts)]
+    {
         rows.extend(rules.iter().map(|rule| row(&format!("{kind}{}", rule.pattern), rule, pow)));
     }
     rows.push(default_row("any other tool", server.default));

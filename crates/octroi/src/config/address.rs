@@ -30,11 +30,11 @@ impl Field<'_> {
         None
     }
 
-    /// Like [`web_url`](Self::web_url), but `http` only towards this machine: what is fetched there decides who
-    /// gets in.
-    pub(super) fn trusted_url(&self, example: &str) -> Option<Url> {
+    /// Like [`web_url`](Self::web_url), but `http` only towards this machine, unless the file allows it: what is
+    /// fetched there decides who gets in.
+    pub(super) fn trusted_url(&self, example: &str, allow_http: bool) -> Option<Url> {
         let url = self.web_url(example)?;
-        if url.scheme() == "http" && !is_loopback(&url) {
+        if url.scheme() == "http" && !allow_http && !is_loopback(&url) {
             self.spot.wrong("plain http could be read and changed on the way", "write https://");
             return None;
         }

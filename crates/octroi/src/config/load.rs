@@ -8,7 +8,9 @@ use zeroize::Zeroizing;
 use super::outside::read_text;
 use super::reader::{Report, Section};
 use super::tree::{self, FILE_BYTES_MAX, Origin};
-use super::{Config, ConfigArgs, Format, Mistake, Mistakes, Outside, Place, Process, ServerConfig, overrides, read};
+use super::{
+    Config, ConfigArgs, Format, Mistake, Mistakes, Outside, Place, Process, ServerConfig, overrides, read,
+};
 
 impl Config {
     /// Reads the file and lays the environment and the flags over it.
@@ -18,7 +20,9 @@ impl Config {
     pub fn load(args: &ConfigArgs) -> Result<Self, Mistakes> {
         let text = match read_text(&args.config, FILE_BYTES_MAX as u64) {
             Ok(text) => Zeroizing::new(text),
-            Err(error) => return Err(Mistakes::of_file(args, &format!("cannot read the configuration: {error}"))),
+            Err(error) => {
+                return Err(Mistakes::of_file(args, &format!("cannot read the configuration: {error}")));
+            }
         };
         Self::from_text(&text, Format::of(&args.config, &text), args, &Process)
     }
@@ -38,7 +42,7 @@ impl Config {
             return Err(Mistakes::of_file(args, &format!("longer than {FILE_BYTES_MAX} bytes")));
         }
         let file = args.config.display().to_string();
-        let report = Report::new(&file, outside);
+        let report = Report::new(&file, text, outside);
         let mut root = match tree::parse(text, format) {
             Ok(root) => root,
             Err(errors) => {
@@ -91,6 +95,13 @@ impl Mistakes {
 impl ConfigArgs {
     /// The file with nothing laid over it.
     pub fn new(config: impl Into<std::path::PathBuf>) -> Self {
-        Self { config: config.into(), upstream: None, issuer: None, set: Vec::new(), listen: None, public_url: None }
+        Self {
+            config: config.into(),
+            upstream: None,
+            issuer: None,
+            set: Vec::new(),
+            listen: None,
+            public_url: None,
+        }
     }
 }

@@ -4,7 +4,8 @@ use url::Url;
 
 use super::address::is_loopback;
 use super::{
-    ChainSource, Config, DefaultPolicy, LightningBackend, MasterKeySource, Network, Rule, ServerConfig, Upstream,
+    ChainSource, Config, DefaultPolicy, LightningBackend, MasterKeySource, Network, Rule, ServerConfig,
+    Upstream,
 };
 
 impl Config {
@@ -37,9 +38,19 @@ impl Config {
         if !sells {
             notes.push("A Lightning node is configured, but nothing has a price.".to_owned());
         }
-        let LightningBackend::Embedded(node) = &lightning.backend else { return };
+        let node = match &lightning.backend {
+            LightningBackend::Embedded(node) => node,
+            LightningBackend::Phoenixd(phoenixd) => {
+                if plain_and_far(&phoenixd.url) {
+                    notes.push("phoenixd is reached over plain http: its password can be read on the way.".to_owned());
+                }
+                return;
+            }
+        };
         if cfg!(not(feature = "lightning-embedded")) {
-            notes.push("This build of octroi has no embedded Lightning node; serve will refuse to start.".to_owned());
+            notes.push(
+                "This build of octroi has no embedded Lightning node; serve will refuse to start.".to_owned(),
+            );
         }
         if ChainSource::public_default(lightning.network).as_ref() == Some(&node.chain)
             && let ChainSource::Esplora(url) = &node.chain
@@ -73,18 +84,30 @@ impl Config {
 
 impl ServerConfig {
     fn notes(&self, notes: &mut Vec<String>) {
-        let name = self.name.as_deref().map_or_else(|| "mcp_server".to_owned(), |name| format!("mcp_servers.{name}"));
+        let name = self
+            .name
+            .as_deref()
+            .map_or_else(|| "mcp_server".to_owned(), |name| format!("mcp_servers.{name}"));
         if self.identity.as_ref().is_some_and(|identity| identity.obo_enabled) {
             notes.push(format!(
                 "{name}: obo_enabled has no effect in this release: exchanging tokens needs client credentials."
             ));
         }
+        if self.identity.as_ref().is_some_and(|identity| identity.allow_insecure_http) {
+            notes.push(format!(
+                "{name}: the issuer's keys may be fetched over plain http, where they can be changed."
+            ));
+        }
         match self.default {
             DefaultPolicy::Deny if self.tools.is_empty() => {
-                notes.push(format!("{name}: no tool is listed and default is deny: every tools/call is refused."));
+                notes.push(format!(
+                    "{name}: no tool is listed and default is deny: every tools/call is refused."
+                ));
             }
             DefaultPolicy::Deny => notes.push(format!("{name}: tools that no rule names are refused.")),
-            DefaultPolicy::Free => notes.push(format!("{name}: tools that no rule names are open to everybody.")),
+            DefaultPolicy::Free => {
+                notes.push(format!("{name}: tools that no rule names are open to everybody."))
+            }
             DefaultPolicy::Identified | DefaultPolicy::Paid { .. } => {}
         }
         let asks = |rule: &Rule| rule.requires_identity;

@@ -39,7 +39,12 @@ pub(super) fn apply(root: &mut Node, args: &ConfigArgs, report: &Report<'_>) {
         apply_to_server(root, &["upstream"], Node::flag("--upstream", url.to_string()), report);
     }
     if let Some(issuer) = &args.issuer {
-        apply_to_server(root, &["auth", "identity", "issuer"], Node::flag("--issuer", issuer.clone()), report);
+        apply_to_server(
+            root,
+            &["auth", "identity", "issuer"],
+            Node::flag("--issuer", issuer.clone()),
+            report,
+        );
     }
 }
 
@@ -127,7 +132,12 @@ fn lay(root: &mut Node, path: &[String], value: &str, origin: &Origin, report: &
 fn put(root: &mut Node, path: &[String], node: Node, report: &Report<'_>) {
     let origin = node.origin.clone();
     if path.len() > DEPTH_MAX {
-        report.add(&origin, "", format!("deeper than {DEPTH_MAX} names"), Some("name a known field".to_owned()));
+        report.add(
+            &origin,
+            "",
+            format!("deeper than {DEPTH_MAX} names"),
+            Some("name a known field".to_owned()),
+        );
         return;
     }
     let Some(slot) = path.iter().try_fold(root, |at, step| descend(at, step, &origin)) else {

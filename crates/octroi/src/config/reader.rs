@@ -7,15 +7,17 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Secret;
 use super::mistake::{Mistake, Mistakes, Place};
 use super::nearest::nearest;
 use super::outside::Outside;
 use super::tree::{Node, Origin, Table, Value};
-use super::Secret;
 
 /// Collects mistakes.
 pub(super) struct Report<'s> {
     file: &'s str,
+    /// Parsers place what is missing at the end one line further.
+    last_line: usize,
     found: RefCell<Vec<(Origin, Mistake)>>,
     outside: &'s dyn Outside,
 }
@@ -43,13 +45,15 @@ pub(super) struct Field<'t> {
 }
 
 impl<'s> Report<'s> {
-    pub(super) fn new(file: &'s str, outside: &'s dyn Outside) -> Self {
-        Self { file, found: RefCell::default(), outside }
+    pub(super) fn new(file: &'s str, text: &str, outside: &'s dyn Outside) -> Self {
+        Self { file, last_line: text.lines().count().max(1), found: RefCell::default(), outside }
     }
 
     pub(super) fn add(&self, origin: &Origin, field: &str, problem: impl Into<String>, fix: Option<String>) {
         let place = match origin {
-            Origin::Line(line) => Place::Line { file: self.file.to_owned(), line: *line },
+            Origin::Line(line) => {
+                Place::Line { file: self.file.to_owned(), line: (*line).min(self.last_line) }
+            }
             Origin::Variable(name) => Place::Variable(name.to_string()),
             Origin::Flag(name) => Place::Flag(name.to_string()),
         };
@@ -61,7 +65,11 @@ impl<'s> Report<'s> {
     pub(super) fn finish(self) -> Result<(), Mistakes> {
         let mut found = self.found.into_inner();
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if found.is_empty() { Ok(()) } else { Err(Mistakes(found.into_iter().map(|(_, mistake)| mistake).collect())) }
+        if found.is_empty() {
+            Ok(())
+        } else {
+            Err(Mistakes(found.into_iter().map(|(_, mistake)| mistake).collect()))
+        }
     }
 
     pub(super) const fn outside(&self) -> &dyn Outside {
@@ -85,7 +93,10 @@ impl Spot<'_> {
         if let Some(name) = written.strip_prefix("env:") {
             let found = self.report.outside.variables().into_iter().find(|(variable, _)| variable == name);
             if found.is_none() {
-                self.wrong(format!("environment variable {name} is not set"), format!("set {name} before starting octroi"));
+                self.wrong(
+                    format!("environment variable {name} is not set"),
+                    format!("set {name} before starting octroi"),
+                );
             }
             return found.map(|(_, value)| Secret::new(value));
         }
@@ -93,7 +104,10 @@ impl Spot<'_> {
         match self.report.outside.read(Path::new(path)) {
             Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
             Err(error) => {
-                self.wrong(format!("cannot read {path}: {error}"), "name a readable file that holds only the secret");
+                self.wrong(
+                    format!("cannot read {path}: {error}"),
+                    "name a readable file that holds only the secret",
+                );
                 None
             }
         }
@@ -117,7 +131,7 @@ impl<'t> Section<'t> {
     }
 
     /// The section of this name; without one, an empty section at the same place.
-    pub(super) fn section(&self, name: &'static str) -> Section<'t> {
+    pub(super) fn section(&self, name: &'static str) -> Self {
         self.field(name).section()
     }
 
@@ -125,7 +139,11 @@ impl<'t> Section<'t> {
     pub(super) fn entries(&self) -> Vec<(&'t str, Field<'t>)> {
         let entries = self.table.map_or(&[][..], |table| table.entries.as_slice());
         let field = |key: &str, node: &'t Node| Field {
-            spot: Spot { report: self.spot.report, path: join(&self.spot.path, key), origin: node.origin.clone() },
+            spot: Spot {
+                report: self.spot.report,
+                path: join(&self.spot.path, key),
+                origin: node.origin.clone(),
+            },
             node: Some(node),
         };
         entries.iter().map(|entry| (entry.key.as_str(), field(&entry.key, &entry.node))).collect()
@@ -150,7 +168,12 @@ impl<'t> Section<'t> {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("known here: {}", asked.join(", ")),
             };
-            self.spot.report.add(&entry.key_origin, &join(&self.spot.path, &entry.key), "unknown field", Some(fix));
+            self.spot.report.add(
+                &entry.key_origin,
+                &join(&self.spot.path, &entry.key),
+                "unknown field",
+                Some(fix),
+            );
         }
     }
 }
@@ -258,7 +281,10 @@ impl<'t> Field<'t> {
             }
             Value::List(_) => {
                 let items = self.items();
-                items.iter().filter_map(|item| Some((item.spot.clone(), item.filled(example)?.to_owned()))).collect()
+                items
+                    .iter()
+                    .filter_map(|item| Some((item.spot.clone(), item.filled(example)?.to_owned())))
+                    .collect()
             }
             _ => {
                 self.wrong_kind(node, "a list of texts", format!("write [\"{example}\"]"));
@@ -268,13 +294,13 @@ impl<'t> Field<'t> {
     }
 
     /// The items of a list.
-    pub(super) fn items(&self) -> Vec<Field<'t>> {
+    pub(super) fn items(&self) -> Vec<Self> {
         let Some(node) = self.node else { return Vec::new() };
         let Value::List(items) = &node.value else {
             self.wrong_kind(node, "a list", "write [ … ]");
             return Vec::new();
         };
-        let item = |(index, node): (usize, &'t Node)| Field {
+        let item = |(index, node): (usize, &'t Node)| Self {
             spot: Spot {
                 report: self.spot.report,
                 path: format!("{}[{index}]", self.spot.path),
@@ -290,7 +316,11 @@ impl<'t> Field<'t> {
         let table = match self.node.map(|node| (&node.value, node)) {
             Some((Value::Table(table), _)) => Some(table),
             Some((_, node)) => {
-                self.wrong_kind(node, "a table of fields", "write { field = value }, or a section of its own");
+                self.wrong_kind(
+                    node,
+                    "a table of fields",
+                    "write { field = value }, or a section of its own",
+                );
                 None
             }
             None => None,

@@ -149,6 +149,10 @@ pub struct IdentityConfig {
     pub client_ids: Vec<String>,
     /// Whether upstream tokens are to be exchanged on the caller's behalf. No effect in this release.
     pub obo_enabled: bool,
+    /// Whether the issuer may be reached over plain HTTP; one on this machine always may.
+    pub allow_insecure_http: bool,
+    /// Whether the issuer may live at an address that is not public; one on this machine always may.
+    pub allow_private_addresses: bool,
     /// Clock difference tolerated in `exp` and `nbf`, 0 to 300 s.
     pub leeway: Duration,
 }
@@ -162,6 +166,10 @@ pub enum Provider {
     Oidc,
     /// Keys at a given URL, no discovery.
     Jwks,
+    /// Keycloak: the issuer is the realm.
+    Keycloak,
+    /// An Okta custom authorization server.
+    Okta,
 }
 
 /// How calls are paid.

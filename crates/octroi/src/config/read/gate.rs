@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::super::reader::{Section, shortened};
-use super::super::{AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig};
+use super::super::{
+    AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig,
+};
 use super::{lightning, server};
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8402);
@@ -23,7 +25,7 @@ pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
     let listen_on = if listen.is_given() { listen.socket() } else { Some(LISTEN_DEFAULT) };
     let (public_url, public_url_given) = public_url(&root, listen_on);
     let ledger = ledger(root.section("ledger"));
-    let beside_ledger = ledger.path.parent().unwrap_or(Path::new("")).to_owned();
+    let beside_ledger = ledger.path.parent().unwrap_or_else(|| Path::new("")).to_owned();
     let secrets = secrets(root.section("secrets"), &beside_ledger);
     let lightning = lightning::read(&root.field("lightning"), &beside_ledger);
     let servers = server::all(&root, public_url.as_ref());
@@ -86,7 +88,8 @@ fn ledger(section: Section<'_>) -> LedgerConfig {
     LedgerConfig { path, queue }
 }
 
-const KEY_FIX: &str = "write 64 hexadecimal digits, as `openssl rand -hex 32` prints them, or env:NAME or file:PATH";
+const KEY_FIX: &str =
+    "write 64 hexadecimal digits, as `openssl rand -hex 32` prints them, or env:NAME or file:PATH";
 
 fn secrets(section: Section<'_>, beside_ledger: &Path) -> SecretsConfig {
     let key = section.field("master_key");
@@ -108,7 +111,10 @@ fn secrets(section: Section<'_>, beside_ledger: &Path) -> SecretsConfig {
         let Some(secret) = field.secret() else { continue };
         match name.parse() {
             Ok(key) if key == number || previous_keys.iter().any(|(other, _)| *other == key) => {
-                field.spot.wrong(format!("key number {key} is taken"), "give every key the number it was used with");
+                field.spot.wrong(
+                    format!("key number {key} is taken"),
+                    "give every key the number it was used with",
+                );
             }
             Ok(_) if secret.hex_key().is_none() => field.spot.wrong("not a 32-byte key in hex", KEY_FIX),
             Ok(key) => previous_keys.push((key, secret)),
@@ -116,8 +122,8 @@ fn secrets(section: Section<'_>, beside_ledger: &Path) -> SecretsConfig {
         }
     }
     section.finish();
-    let master_key =
-        master_key.map_or_else(|| MasterKeySource::File(beside_ledger.join(KEY_FILE)), MasterKeySource::Given);
+    let master_key = master_key
+        .map_or_else(|| MasterKeySource::File(beside_ledger.join(KEY_FILE)), MasterKeySource::Given);
     SecretsConfig { master_key, master_key_number: number, previous_keys }
 }
 
@@ -135,7 +141,10 @@ fn log(section: Section<'_>) -> LogConfig {
     let filter = level.filled("info").filter(|filter| {
         let fits = filter.parse::<EnvFilter>().is_ok();
         if !fits {
-            level.spot.wrong(format!("\"{}\" is no filter", shortened(filter)), "write \"info\", or \"octroi=debug,info\"");
+            level.spot.wrong(
+                format!("\"{}\" is no filter", shortened(filter)),
+                "write \"info\", or \"octroi=debug,info\"",
+            );
         }
         fits
     });

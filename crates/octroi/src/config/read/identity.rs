@@ -15,9 +15,16 @@ const ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 const ALGORITHMS_DEFAULT: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
 /// Providers people will try; each works as `oidc` when its tokens are JWTs.
-const LATER_PRESETS: [&str; 14] = [
-    "clerk", "cognito", "descope", "entra", "firebase", "github", "google", "keycloak", "leanmcp", "okta", "scalekit",
-    "stytch", "supabase", "workos",
+const LATER_PRESETS: [&str; 12] = [
+    "clerk", "cognito", "descope", "entra", "firebase", "github", "google", "leanmcp", "scalekit", "stytch",
+    "supabase", "workos",
+];
+const PROVIDERS: [(&str, Provider); 5] = [
+    ("auth0", Provider::Auth0),
+    ("oidc", Provider::Oidc),
+    ("jwks", Provider::Jwks),
+    ("keycloak", Provider::Keycloak),
+    ("okta", Provider::Okta),
 ];
 
 /// Reads the section; `resource` is the audience when none is written.
@@ -27,17 +34,21 @@ pub(super) fn read(field: &Field<'_>, resource: Option<&Url>) -> Option<Identity
     }
     let section = field.section();
     let provider = provider(&section.field("provider"));
-    let issuer = issuer(&section, provider);
+    let allow_insecure_http = section.field("allow_insecure_http").boolean().unwrap_or(false);
+    let issuer = issuer(&section, provider, allow_insecure_http);
     let jwks = section.field("jwks_uri");
-    let jwks_uri = jwks.trusted_url("https://login.example.com/.well-known/jwks.json");
+    let jwks_uri = jwks.trusted_url("https://login.example.com/.well-known/jwks.json", allow_insecure_http);
     if provider == Some(Provider::Jwks) && !jwks.is_given() {
-        section.spot.wrong("no `jwks_uri`: provider \"jwks\" does no discovery", "add jwks_uri = \"https://…\"");
+        section
+            .spot
+            .wrong("no `jwks_uri`: provider \"jwks\" does no discovery", "add jwks_uri = \"https://…\"");
     }
     let audiences = audiences(&section.field("audience"), provider, resource);
     let required_scopes = scopes(&section.field("required_scopes"));
     let algorithms = algorithms(&section.field("algorithms"), provider);
     let client_ids = section.field("client_ids").texts("client-id").into_iter().map(|(_, id)| id).collect();
     let obo_enabled = section.field("obo_enabled").boolean().unwrap_or(false);
+    let allow_private_addresses = section.field("allow_private_addresses").boolean().unwrap_or(false);
     let leeway = section.field("leeway_seconds").seconds(0..=300).unwrap_or(LEEWAY_DEFAULT);
     section.finish();
     Some(IdentityConfig {
@@ -49,6 +60,8 @@ pub(super) fn read(field: &Field<'_>, resource: Option<&Url>) -> Option<Identity
         algorithms,
         client_ids,
         obo_enabled,
+        allow_insecure_http,
+        allow_private_addresses,
         leeway,
     })
 }
@@ -65,20 +78,20 @@ fn provider(field: &Field<'_>) -> Option<Provider> {
         );
         return None;
     }
-    field.choice(&[("auth0", Provider::Auth0), ("oidc", Provider::Oidc), ("jwks", Provider::Jwks)])
+    field.choice(&PROVIDERS)
 }
 
 /// The issuer exactly as tokens carry it: written out, or from Auth0's domain or tenant.
-fn issuer(section: &Section<'_>, provider: Option<Provider>) -> Option<String> {
+fn issuer(section: &Section<'_>, provider: Option<Provider>, allow_http: bool) -> Option<String> {
     let field = section.field("issuer");
     let (domain, tenant) = (section.field("domain"), section.field("tenant"));
-    if matches!(provider, Some(Provider::Oidc | Provider::Jwks)) {
+    if provider.is_some_and(|provider| provider != Provider::Auth0) {
         section.only_with(&["domain", "tenant"], "provider = \"auth0\"");
     }
     // Read even when overridden, so that their mistakes show.
     let (domain_name, tenant_name) = (host_name(&domain), host_name(&tenant));
     if field.is_given() {
-        return issuer_url(&field);
+        return issuer_url(&field, allow_http);
     }
     match provider? {
         Provider::Auth0 if domain.is_given() => domain_name.map(auth0_issuer),
@@ -87,8 +100,11 @@ fn issuer(section: &Section<'_>, provider: Option<Provider>) -> Option<String> {
             section.spot.wrong("no `tenant`", "add tenant = \"your-tenant.auth0.com\"");
             None
         }
-        Provider::Oidc | Provider::Jwks => {
-            section.spot.wrong("no `issuer`", format!("add issuer = \"{ISSUER_EXAMPLE}\", or start with --issuer URL"));
+        Provider::Oidc | Provider::Jwks | Provider::Keycloak | Provider::Okta => {
+            section.spot.wrong(
+                "no `issuer`",
+                format!("add issuer = \"{ISSUER_EXAMPLE}\", or start with --issuer URL"),
+            );
             None
         }
     }
@@ -99,11 +115,14 @@ fn auth0_issuer(host: &str) -> String {
     format!("https://{host}/")
 }
 
-/// RFC 8414 §2: https, no query, no fragment; plain http is for this machine only.
-fn issuer_url(field: &Field<'_>) -> Option<String> {
-    let url = field.trusted_url(ISSUER_EXAMPLE)?;
+/// RFC 8414 §2: https, no query, no fragment.
+fn issuer_url(field: &Field<'_>, allow_http: bool) -> Option<String> {
+    let url = field.trusted_url(ISSUER_EXAMPLE, allow_http)?;
     if url.query().is_some() {
-        field.spot.wrong("an issuer has no ?query", format!("write it as tokens carry it, like \"{ISSUER_EXAMPLE}\""));
+        field.spot.wrong(
+            "an issuer has no ?query",
+            format!("write it as tokens carry it, like \"{ISSUER_EXAMPLE}\""),
+        );
         return None;
     }
     // Not as `Url` prints it: tokens are compared with what was written, slash or not.
@@ -130,7 +149,8 @@ fn audiences(field: &Field<'_>, provider: Option<Provider>, resource: Option<&Ur
         }
         return resource.map(|url| url.to_string()).into_iter().collect();
     }
-    let audiences: Vec<String> = field.texts("https://gate.example.com/mcp").into_iter().map(|(_, one)| one).collect();
+    let audiences: Vec<String> =
+        field.texts("https://gate.example.com/mcp").into_iter().map(|(_, one)| one).collect();
     if audiences.iter().all(|audience| audience.trim().is_empty()) {
         field.spot.wrong("names no audience", "write \"https://gate.example.com/mcp\"");
     }
@@ -146,7 +166,10 @@ pub(super) fn scopes(field: &Field<'_>) -> Vec<String> {
             if scope.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
                 scopes.push(scope.to_owned());
             } else {
-                spot.wrong(format!("\"{}\" is no scope", shortened(scope)), "use printable ASCII without \" and \\");
+                spot.wrong(
+                    format!("\"{}\" is no scope", shortened(scope)),
+                    "use printable ASCII without \" and \\",
+                );
             }
         }
     }

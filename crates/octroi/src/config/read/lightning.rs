@@ -13,7 +13,8 @@ const STORAGE_DEFAULT: &str = "octroi-lightning";
 const PHOENIXD_DEFAULT: &str = "http://127.0.0.1:9740";
 /// BOLT 7: an alias is 32 bytes.
 const ALIAS_BYTES_MAX: usize = 32;
-const CHAIN_FIX: &str = "write \"bitcoind://user:password@host:port\", \"esplora+https://…\" or \"electrum://host:port\"";
+const CHAIN_FIX: &str =
+    "write \"bitcoind://user:password@host:port\", \"esplora+https://…\" or \"electrum://host:port\"";
 
 #[derive(Clone, Copy)]
 enum Backend {
@@ -176,7 +177,11 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 fn phoenixd(section: &Section<'_>) -> Option<Phoenixd> {
     let url = section.field("url");
-    let address = if url.is_given() { url.trusted_url(PHOENIXD_DEFAULT) } else { Url::parse(PHOENIXD_DEFAULT).ok() };
+    let address = if url.is_given() {
+        url.web_url(PHOENIXD_DEFAULT)
+    } else {
+        Url::parse(PHOENIXD_DEFAULT).ok()
+    };
     let password = section.field("password");
     if !password.is_given() {
         section.spot.wrong(

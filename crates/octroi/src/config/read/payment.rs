@@ -17,8 +17,8 @@ pub(super) struct Priced<'t> {
     pub(super) field: Field<'t>,
     /// A tool's name, or a pattern.
     pub(super) pattern: &'t str,
-    /// Millisatoshi per call.
-    pub(super) price_msat: i64,
+    /// Millisatoshi per call; `None` when what is written is no price, and said so.
+    pub(super) price_msat: Option<i64>,
 }
 
 /// Reads the section; what it leaves out, and a section left out, has defaults.
@@ -36,16 +36,17 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
         ttl: section.field("pow_ttl_seconds").seconds(10..=86_400).unwrap_or(POW_TTL_DEFAULT),
     };
     let pricing = section.section("pricing");
-    let priced = pricing.entries().into_iter().filter_map(|(pattern, field)| {
+    let priced = pricing.entries().into_iter().map(|(pattern, field)| {
         if pattern.is_empty() {
             field.spot.wrong("names no tool", "write the tool's name, or a pattern like \"image_*\"");
         }
-        let price_msat = price_section(&field)?;
-        Some(Priced { field, pattern, price_msat })
+        let price_msat = price_section(&field);
+        Priced { field, pattern, price_msat }
     });
     let priced = priced.collect();
     section.finish();
-    let payment = PaymentConfig { gateway, macaroon_ttl, single_use, max_calls, pow: pow_enabled.then_some(pow) };
+    let payment =
+        PaymentConfig { gateway, macaroon_ttl, single_use, max_calls, pow: pow_enabled.then_some(pow) };
     (payment, priced)
 }
 

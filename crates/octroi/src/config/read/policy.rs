@@ -49,7 +49,11 @@ pub(super) fn read(server: &Section<'_>, resource: Option<&Url>) -> ServerPolicy
     ServerPolicy { identity, payment, default, default_reads, tools, resources, prompts }
 }
 
-fn defaults(server: &Section<'_>, pricing: &[Priced<'_>], has_identity: bool) -> (DefaultPolicy, DefaultPolicy) {
+fn defaults(
+    server: &Section<'_>,
+    pricing: &[Priced<'_>],
+    has_identity: bool,
+) -> (DefaultPolicy, DefaultPolicy) {
     let field = server.field("default");
     let words =
         [("deny", Word::Deny), ("free", Word::Free), ("identified", Word::Identified), ("paid", Word::Paid)];
@@ -67,9 +71,12 @@ fn defaults(server: &Section<'_>, pricing: &[Priced<'_>], has_identity: bool) ->
             DefaultPolicy::Identified
         }
         Word::Paid => match pricing.iter().find(|priced| priced.pattern == "*") {
-            Some(priced) => DefaultPolicy::Paid { price_msat: priced.price_msat },
+            Some(priced) => DefaultPolicy::Paid { price_msat: priced.price_msat.unwrap_or_default() },
             None => {
-                field.spot.wrong("no price for tools that no rule names", "add \"*\" = { sats = 1 } to auth.payment.pricing");
+                field.spot.wrong(
+                    "no price for tools that no rule names",
+                    "add \"*\" = { sats = 1 } to auth.payment.pricing",
+                );
                 DefaultPolicy::Deny
             }
         },
@@ -88,7 +95,7 @@ impl Compiler {
     fn tools(&self, written: Vec<Written<'_>>, pricing: &[Priced<'_>], fallback_price: bool) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
         for rule in &written {
-            rules.extend(self.rule(rule, price_for(&rule.pattern, pricing), "pricing"));
+            rules.push(self.rule(rule, price_for(&rule.pattern, pricing), "pricing"));
         }
         let listed = rules.clone();
         for priced in pricing {
@@ -110,7 +117,7 @@ impl Compiler {
                 forbidden: false,
                 requires_identity: false,
                 scopes: Vec::new(),
-                price_msat: Some(priced.price_msat),
+                price_msat: priced.price_msat,
                 pow: self.pow,
                 rate_limit: None,
                 charge_failed: false,
@@ -122,23 +129,26 @@ impl Compiler {
             priced.field.spot.wrong(problem, "remove the price, or give the tool a rule of its own");
         }
         let pow = source.and_then(|source| source.pow).unwrap_or(self.pow);
-        Rule { pattern: priced.pattern.to_owned(), price_msat: Some(priced.price_msat), pow, ..rule.clone() }
+        Rule { pattern: priced.pattern.to_owned(), price_msat: priced.price_msat, pow, ..rule.clone() }
     }
 
     /// Resources and prompts carry their prices themselves.
     fn plain(&self, written: Vec<Written<'_>>) -> Vec<Rule> {
-        sorted(written.iter().filter_map(|rule| self.rule(rule, None, "price")).collect())
+        sorted(written.iter().map(|rule| self.rule(rule, None, "price")).collect())
     }
 
-    fn rule(&self, written: &Written<'_>, listed_price: Option<i64>, wanted: &str) -> Option<Rule> {
+    fn rule(&self, written: &Written<'_>, listed: Option<&Priced<'_>>, wanted: &str) -> Rule {
         let pays = match written.requires_payment {
             Some(pays) => pays,
-            None => !written.forbidden && (written.price_given || listed_price.is_some()),
+            None => !written.forbidden && (written.price_given || listed.is_some()),
         };
+        let listed_price = listed.and_then(|priced| priced.price_msat);
         let price_msat = if pays { written.price_msat.or(listed_price) } else { None };
-        if pays && price_msat.is_none() && !written.price_given {
+        if pays && !written.price_given && listed.is_none() {
             let fix = match wanted {
-                "pricing" => format!("add {} = {{ sats = 1 }} to auth.payment.pricing", key(&written.pattern)),
+                "pricing" => {
+                    format!("add {} = {{ sats = 1 }} to auth.payment.pricing", key(&written.pattern))
+                }
                 _ => "add price = { sats = 1 }".to_owned(),
             };
             written.spot.wrong("requires payment, but has no price", fix);
@@ -149,9 +159,12 @@ impl Compiler {
             written.spot.wrong("requires an identity, but nothing says who callers are", fix);
         }
         if written.pow == Some(true) && !self.pow {
-            written.spot.wrong("takes proof of work, but pow_enabled is not set", "add pow_enabled = true to auth.payment");
+            written.spot.wrong(
+                "takes proof of work, but pow_enabled is not set",
+                "add pow_enabled = true to auth.payment",
+            );
         }
-        Some(Rule {
+        Rule {
             pattern: written.pattern.clone(),
             forbidden: written.forbidden,
             requires_identity,
@@ -160,14 +173,14 @@ impl Compiler {
             pow: price_msat.is_some() && written.pow.unwrap_or(self.pow),
             rate_limit: written.rate_limit,
             charge_failed: written.charge_failed,
-        })
+        }
     }
 }
 
-fn price_for(pattern: &str, pricing: &[Priced<'_>]) -> Option<i64> {
+fn price_for<'p, 't>(pattern: &str, pricing: &'p [Priced<'t>]) -> Option<&'p Priced<'t>> {
     let same = pricing.iter().position(|priced| priced.pattern == pattern);
     let at = same.or_else(|| covering(pattern, pricing.iter().map(|priced| priced.pattern)))?;
-    pricing.get(at).map(|priced| priced.price_msat)
+    pricing.get(at)
 }
 
 /// Which of `patterns` covers the name `subject` most specifically; the first of equals.

@@ -46,7 +46,8 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
     let section = item.section();
     let name = section.field(subject);
     if !name.is_given() && item.is_table() {
-        name.spot.wrong(format!("no `{subject}`"), format!("add {subject} = \"…\"; * stands for any characters"));
+        name.spot
+            .wrong(format!("no `{subject}`"), format!("add {subject} = \"…\"; * stands for any characters"));
     }
     let pattern = name.filled("image_describe").map(str::to_owned);
     let price = section.field("price");
@@ -71,7 +72,10 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
 
 fn contradictions(section: &Section<'_>, rule: &Written<'_>) {
     if rule.requires_identity == Some(false) && !rule.scopes.is_empty() {
-        section.field("scopes").spot.wrong("scopes need an identity", "write requires_identity = true, or remove scopes");
+        section
+            .field("scopes")
+            .spot
+            .wrong("scopes need an identity", "write requires_identity = true, or remove scopes");
     }
     if rule.requires_payment == Some(false) && rule.price_given {
         section.field("price").spot.wrong("a price, but requires_payment is false", "remove one of the two");
@@ -119,7 +123,10 @@ fn rate_limit(field: &Field<'_>) -> Option<RateLimit> {
     let written = field.text("10/m")?;
     let limit = parse_rate(written);
     if limit.is_none() {
-        field.spot.wrong(format!("\"{}\" is no rate", shortened(written)), "write calls per time, at most a day: \"10/m\", \"100/h\", \"5/30s\"");
+        field.spot.wrong(
+            format!("\"{}\" is no rate", shortened(written)),
+            "write calls per time, at most a day: \"10/m\", \"100/h\", \"5/30s\"",
+        );
     }
     limit
 }
@@ -146,7 +153,9 @@ mod tests {
 
     #[test]
     fn rates_read_as_calls_per_time() {
-        for (written, calls, seconds) in [("10/m", 10, 60), ("1/s", 1, 1), ("5/30s", 5, 30), ("7 / 2h", 7, 7200)] {
+        for (written, calls, seconds) in
+            [("10/m", 10, 60), ("1/s", 1, 1), ("5/30s", 5, 30), ("7 / 2h", 7, 7200)]
+        {
             let limit = parse_rate(written).unwrap();
             assert_eq!((limit.calls.get(), limit.per.as_secs()), (calls, seconds), "{written}");
         }
@@ -154,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_is_no_rate_is_refused() {
-        for written in ["", "/", "10", "10/", "0/m", "10/0s", "10/2d", "-1/m", "10/é", "99999999999/s", "1/99999999999s"] {
+        for written in
+            ["", "/", "10", "10/", "0/m", "10/0s", "10/2d", "-1/m", "10/é", "99999999999/s", "1/99999999999s"]
+        {
             assert!(parse_rate(written).is_none(), "{written}");
         }
     }

@@ -11,7 +11,8 @@ use super::super::{ChallengeStyle, GateTools, Limits, ServerConfig, Timeouts, Up
 use super::policy;
 
 const UPSTREAM_EXAMPLE: &str = "http://127.0.0.1:3000/mcp";
-const UPSTREAM_FIX: &str = "add upstream = \"http://127.0.0.1:3000/mcp\", or { command = [\"npx\", \"-y\", \"…\"] }";
+const UPSTREAM_FIX: &str =
+    "add upstream = \"http://127.0.0.1:3000/mcp\", or { command = [\"npx\", \"-y\", \"…\"] }";
 const NAME_CHARS_MAX: usize = 64;
 const SECONDS_MAX: i64 = 86_400;
 const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
@@ -29,7 +30,10 @@ pub(super) fn all(root: &Section<'_>, public_url: Option<&Url>) -> Vec<ServerCon
     match (single.is_given(), several.is_given()) {
         (true, true) => several.spot.wrong("there is an mcp_server too", "move that one to mcp_servers.NAME"),
         (false, false) => {
-            root.spot.wrong("no MCP server to stand in front of", "add [mcp_server] with upstream = \"http://127.0.0.1:3000/mcp\"");
+            root.spot.wrong(
+                "no MCP server to stand in front of",
+                "add [mcp_server] with upstream = \"http://127.0.0.1:3000/mcp\"",
+            );
         }
         _ => {}
     }
@@ -92,14 +96,20 @@ fn upstream(section: &Section<'_>) -> Option<Upstream> {
     let transport = section.field("transport").choice(&[("http_streamable", false), ("stdio", true)]);
     let field = section.field("upstream");
     if !field.is_given() {
-        field.spot.wrong("no `upstream`: where is the MCP server?", format!("{UPSTREAM_FIX}, or start with --upstream URL"));
+        field.spot.wrong(
+            "no `upstream`: where is the MCP server?",
+            format!("{UPSTREAM_FIX}, or start with --upstream URL"),
+        );
         return None;
     }
     if !field.is_table() {
         let url = field.web_url(UPSTREAM_EXAMPLE)?;
         // The flag says where the server is now, whatever the file said of its transport.
         if transport == Some(true) && !field.spot.is_flag() {
-            field.spot.wrong("a URL, but transport is \"stdio\"", "write { command = [\"npx\", \"-y\", \"…\"] }, or remove transport");
+            field.spot.wrong(
+                "a URL, but transport is \"stdio\"",
+                "write { command = [\"npx\", \"-y\", \"…\"] }, or remove transport",
+            );
         }
         return Some(Upstream::Http(url));
     }
@@ -180,7 +190,10 @@ fn gate_tools(field: &Field<'_>) -> GateTools {
         }
         let chosen = field.filled(name).unwrap_or(name).to_owned();
         if taken.contains(&chosen) {
-            field.spot.wrong("another of the gate's tools has this name", format!("write \"octroi_{name}\", or false"));
+            field.spot.wrong(
+                "another of the gate's tools has this name",
+                format!("write \"octroi_{name}\", or false"),
+            );
         }
         taken.push(chosen.clone());
         Some(chosen)

@@ -16,7 +16,8 @@ pub enum Format {
 impl Format {
     /// By the file's extension, else by its first line that is not a comment.
     pub fn of(path: &Path, text: &str) -> Self {
-        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+        let extension =
+            path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         match extension.as_deref() {
             Some("toml") => Self::Toml,
             Some("yaml" | "yml") => Self::Yaml,

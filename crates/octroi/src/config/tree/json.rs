@@ -11,6 +11,8 @@ use super::{DEPTH_MAX, Entry, Lines, Node, Origin, SyntaxError, Table, Value};
 
 pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let lines = Lines::new(text);
+    // First for its errors alone: taking raw slices, serde_json words them worse.
+    serde_json::from_str::<serde_json::Value>(text).map_err(|error| vec![syntax(&error)])?;
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| vec![syntax(&error)])?;
     let mut reader = Reader { text, lines, errors: Vec::new() };
     let root = reader.node(raw.get(), "", 0);
@@ -93,7 +95,11 @@ impl<'t> Reader<'t> {
         match serde_json::Deserializer::from_str(raw).deserialize_seq(Items) {
             Ok(items) => {
                 let nodes = items.into_iter().enumerate();
-                Value::List(nodes.map(|(i, item)| self.node(item.get(), &format!("{path}[{i}]"), depth + 1)).collect())
+                Value::List(
+                    nodes
+                        .map(|(i, item)| self.node(item.get(), &format!("{path}[{i}]"), depth + 1))
+                        .collect(),
+                )
             }
             Err(error) => {
                 let line = self.line(raw) + error.line().saturating_sub(1);

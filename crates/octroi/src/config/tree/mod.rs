@@ -104,10 +104,11 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Node, Vec<SyntaxError>
         Format::Yaml => yaml::parse(text)?,
     };
     match root.value {
-        Value::Table(_) => Ok(root),
+        // What is missing from the file as a whole is told at its beginning.
+        Value::Table(_) => Ok(Node { origin: Origin::Line(1), value: root.value }),
         // An empty YAML document, or one of comments only, is an empty table as it is in TOML.
         Value::Null if format == Format::Yaml => {
-            Ok(Node { origin: root.origin, value: Value::Table(Table::default()) })
+            Ok(Node { origin: Origin::Line(1), value: Value::Table(Table::default()) })
         }
         other => {
             let Origin::Line(line) = root.origin else { return Err(Vec::new()) };

@@ -8,8 +8,9 @@ use super::{DEPTH_MAX, Entry, Lines, Node, Origin, SyntaxError, Table, Value};
 pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let reader = Reader { lines: Lines::new(text) };
     let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(errors.iter().map(|error| reader.syntax(error)).collect());
+    // Only the first: what follows a slip in the syntax is often no mistake of its own.
+    if let Some(error) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
+        return Err(vec![reader.syntax(error)]);
     }
     let value = Value::Table(reader.table(table.into_inner(), 0).map_err(|error| vec![error])?);
     Ok(Node { origin: Origin::Line(1), value })
@@ -62,9 +63,9 @@ impl Reader<'_> {
             DeValue::Float(_) => Value::Float,
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(_) => Value::Date,
-            DeValue::Array(items) => {
-                Value::List(items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?)
-            }
+            DeValue::Array(items) => Value::List(
+                items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?,
+            ),
             DeValue::Table(table) => Value::Table(self.table(table, depth)?),
         };
         Ok(Node { origin: Origin::Line(line), value })

@@ -25,6 +25,8 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
         Err(error) => {
             let line = error.location().map_or(1, line);
             let problem = error.without_snippet().to_string();
+            // The place is told on its own.
+            let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
             Err(vec![SyntaxError::new(line, format!("not YAML: {problem}"))])
         }
     }

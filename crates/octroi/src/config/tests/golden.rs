@@ -1,0 +1,317 @@
+//! What is wrong is named with its file, line, field and remedy.
+
+use super::*;
+
+fn complaint(result: Result<Config, Mistakes>) -> String {
+    result.map(|_| ()).unwrap_err().to_string()
+}
+
+/// The minimal file with one of its lines (from 1) replaced.
+fn with_line(number: usize, line: &str) -> String {
+    let mut lines: Vec<&str> = MINIMAL_TOML.lines().collect();
+    lines[number - 1] = line;
+    lines.join("\n")
+}
+
+#[track_caller]
+fn assert_line(number: usize, line: &str, expected: &str) {
+    assert_eq!(complaint(toml(&with_line(number, line))), expected);
+}
+
+#[test]
+fn a_price_without_an_amount() {
+    assert_line(
+        25,
+        "pricing = { image_describe = {}, data_query = { msats = 1700 } }",
+        "octroi.toml:25: mcp_server.auth.payment.pricing.image_describe: price needs `sats` or `msats`\n  \
+         fix: write { sats = 3 }",
+    );
+}
+
+#[test]
+fn a_bare_number_for_a_price() {
+    assert_line(
+        25,
+        "pricing = { image_describe = 3 }",
+        "octroi.toml:25: mcp_server.auth.payment.pricing.image_describe: price needs `sats` or `msats`\n  \
+         fix: write { sats = 3 }",
+    );
+}
+
+#[test]
+fn a_misspelt_field() {
+    assert_line(
+        24,
+        "pow_dificulty = 20",
+        "octroi.toml:24: mcp_server.auth.payment.pow_dificulty: unknown field\n  \
+         fix: did you mean `pow_difficulty`?",
+    );
+}
+
+#[test]
+fn a_field_nothing_like_any() {
+    assert_line(
+        5,
+        "nonsense = 1",
+        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, queue",
+    );
+}
+
+#[test]
+fn a_number_out_of_range() {
+    assert_line(
+        24,
+        "pow_difficulty = 41",
+        "octroi.toml:24: mcp_server.auth.payment.pow_difficulty: 41 is out of range\n  fix: write 0 to 40 bits",
+    );
+}
+
+#[test]
+fn a_number_in_quotes() {
+    assert_line(
+        22,
+        "macaroon_ttl_seconds = \"300\"",
+        "octroi.toml:22: mcp_server.auth.payment.macaroon_ttl_seconds: expected a whole number, found text\n  \
+         fix: write 10 to 31536000 seconds, without quotes",
+    );
+}
+
+#[test]
+fn an_upstream_that_is_no_url() {
+    assert_line(
+        12,
+        "upstream = \"127.0.0.1:3000/mcp\"",
+        "octroi.toml:12: mcp_server.upstream: not a URL: relative URL without a base\n  \
+         fix: write it in full, like \"http://127.0.0.1:3000/mcp\"",
+    );
+}
+
+#[test]
+fn a_missing_upstream() {
+    assert_line(
+        12,
+        "",
+        "octroi.toml:10: mcp_server.upstream: no `upstream`: where is the MCP server?\n  \
+         fix: add upstream = \"http://127.0.0.1:3000/mcp\", or { command = [\"npx\", \"-y\", \"…\"] }, \
+         or start with --upstream URL",
+    );
+}
+
+#[test]
+fn a_paid_tool_without_a_price() {
+    assert_line(
+        28,
+        "name = \"image_resize\"",
+        "octroi.toml:28: mcp_server.tools[0].name: requires payment, but has no price\n  \
+         fix: add image_resize = { sats = 1 } to auth.payment.pricing",
+    );
+}
+
+#[test]
+fn a_tool_listed_twice() {
+    assert_line(
+        33,
+        "name = \"image_describe\"",
+        "octroi.toml:33: mcp_server.tools[1].name: \"image_describe\" is listed twice\n  fix: keep one of the two",
+    );
+}
+
+#[test]
+fn providers_and_backends_of_later_releases() {
+    assert_line(
+        15,
+        "provider = \"entra\"",
+        "octroi.toml:15: mcp_server.auth.identity.provider: entra has no preset in this release\n  \
+         fix: write provider = \"oidc\" with issuer = \"https://…\", if its access tokens are JWTs",
+    );
+    assert_line(
+        8,
+        "backend = \"lnd\"",
+        "octroi.toml:8: lightning.backend: lnd comes in a later release\n  fix: write \"embedded\" or \"phoenixd\"",
+    );
+    assert_line(
+        5,
+        "url = \"postgres://u:p@h/db\"",
+        "octroi.toml:5: ledger.url: PostgreSQL is not in this release\n  fix: write \"sqlite://octroi.db\"",
+    );
+}
+
+#[test]
+fn a_provider_nobody_knows() {
+    assert_line(
+        15,
+        "provider = \"auto0\"",
+        "octroi.toml:15: mcp_server.auth.identity.provider: \"auto0\" is not known\n  fix: did you mean \"auth0\"?",
+    );
+}
+
+#[test]
+fn a_missing_audience() {
+    assert_line(
+        17,
+        "",
+        "octroi.toml:14: mcp_server.auth.identity.audience: no `audience`: Auth0 issues tokens that can be checked \
+         only for an API\n  fix: add audience = \"…\", the identifier of the API in Auth0",
+    );
+}
+
+#[test]
+fn a_missing_public_url() {
+    let text = "listen = \"0.0.0.0:8402\"\n[mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n";
+    assert_eq!(
+        complaint(toml(text)),
+        "octroi.toml:1: public_url: missing, and 0.0.0.0:8402 is no address that callers could use\n  \
+         fix: add public_url = \"https://gate.example.com\""
+    );
+}
+
+#[test]
+fn servers_that_share_a_name() {
+    let server = |name| format!("[mcp_servers.{name}]\nupstream = \"http://127.0.0.1:9/mcp\"\n");
+    assert_eq!(
+        complaint(toml(&format!("{}{}", server("a"), server("A")))),
+        "octroi.toml:3: mcp_servers.A: another server has this name\n  fix: give each a name of its own"
+    );
+    assert_eq!(
+        complaint(toml(&format!("{}{}", server("a"), server("a")))),
+        "octroi.toml:3: a: given twice\n  fix: keep one of the two"
+    );
+}
+
+#[test]
+fn identity_asked_for_and_nowhere_configured() {
+    let text = "[mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n[[mcp_server.tools]]\nname = \"a\"\n\
+        requires_identity = true\n";
+    assert_eq!(
+        complaint(toml(text)),
+        "octroi.toml:4: mcp_server.tools[0].name: requires an identity, but nothing says who callers are\n  \
+         fix: add auth.identity with provider and issuer, or write requires_identity = false"
+    );
+}
+
+#[test]
+fn text_that_is_not_of_its_format() {
+    let json =
+        Config::from_text("{\n \"a\": 1,\n}", Format::Json, &ConfigArgs::new("o.json"), &Stage::default());
+    assert_eq!(complaint(json), "o.json:3: not JSON: trailing comma");
+    let yaml = Config::from_text("a: \"1\n", Format::Yaml, &ConfigArgs::new("o.yaml"), &Stage::default());
+    let yaml = complaint(yaml);
+    assert!(yaml.starts_with("o.yaml:1: not YAML: ") && !yaml.contains("at line"), "{yaml}");
+    let yaml =
+        Config::from_text("a: 1\nb: [1\nc: 2\n", Format::Yaml, &ConfigArgs::new("o.yaml"), &Stage::default());
+    let yaml = complaint(yaml);
+    assert!(yaml.starts_with("o.yaml:3: not YAML: "), "{yaml}");
+    let toml = complaint(toml("a = 1\nb = \nc = [1\n"));
+    assert!(toml.starts_with("octroi.toml:2: not TOML: "), "{toml}");
+}
+
+#[test]
+fn the_same_mistake_has_its_line_in_every_format() {
+    for (format, text, line) in [
+        (Format::Toml, MINIMAL_TOML.replace("pow_difficulty = 20", "pow_difficulty = 99"), 24),
+        (Format::Yaml, MINIMAL_YAML.replace("pow_difficulty: 20", "pow_difficulty: 99"), 20),
+        (Format::Json, MINIMAL_JSON.replace("\"pow_difficulty\": 20", "\"pow_difficulty\": 99"), 24),
+    ] {
+        let mistakes =
+            Config::from_text(&text, format, &ConfigArgs::new("octroi"), &Stage::default()).unwrap_err();
+        let place = Place::Line { file: "octroi".to_owned(), line };
+        assert_eq!(mistakes.0[0].place, place, "{format:?}\n{mistakes}\n{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_in_the_order_written() {
+    let text =
+        with_line(5, "uri = \"sqlite://octroi.db\"").replace("pow_difficulty = 20", "pow_difficulty = -1");
+    assert_eq!(
+        complaint(toml_with(&text, &["lightning.network=mainnet"])),
+        "octroi.toml:5: ledger.uri: unknown field\n  fix: did you mean `url`?\n\
+         octroi.toml:24: mcp_server.auth.payment.pow_difficulty: -1 is out of range\n  fix: write 0 to 40 bits\n\
+         --set lightning.network: lightning.network: \"mainnet\" is not known\n  \
+         fix: write one of bitcoin, testnet, signet, regtest"
+    );
+}
+
+#[test]
+fn overrides_are_named_as_they_were_given() {
+    let stage = Stage { variables: [("OCTROI_LEDGER__QUEU", "5")].into(), ..Stage::default() };
+    let mut args = ConfigArgs::new("octroi.toml");
+    args.set = vec!["ledger.queue=many".to_owned(), "hunter2".to_owned()];
+    let shown = complaint(Config::from_text(MINIMAL_TOML, Format::Toml, &args, &stage));
+    assert_eq!(
+        shown,
+        "OCTROI_LEDGER__QUEU: ledger.queu: unknown field\n  fix: did you mean `queue`?\n\
+         --set ledger.queue: ledger.queue: expected a whole number, found text\n  \
+         fix: write 1 to 1000000 waiting writes, without quotes\n\
+         --set …: no `=` after the field\n  fix: write --set section.field=value"
+    );
+}
+
+#[test]
+fn a_flag_for_one_server_where_there_are_several() {
+    let text = "[mcp_servers.a]\nupstream = \"http://127.0.0.1:9/mcp\"\n[mcp_servers.b]\nupstream = \"http://127.0.0.1:9/mcp\"\n";
+    let mut args = ConfigArgs::new("octroi.toml");
+    args.upstream = Some(url::Url::parse("http://127.0.0.1:8/mcp").unwrap());
+    assert_eq!(
+        complaint(Config::from_text(text, Format::Toml, &args, &Stage::default())),
+        "--upstream: the file has several servers\n  fix: use --set mcp_servers.a.upstream=…"
+    );
+}
+
+#[test]
+fn secrets_that_are_not_there_and_secrets_that_are_wrong() {
+    let text = "[secrets]\nmaster_key = \"env:NOT_SET\"\n[lightning]\nbackend = \"phoenixd\"\npassword = \"file:/no\"\n\
+        [mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n";
+    assert_eq!(
+        complaint(toml(text)),
+        "octroi.toml:2: secrets.master_key: environment variable NOT_SET is not set\n  \
+         fix: set NOT_SET before starting octroi\n\
+         octroi.toml:5: lightning.password: cannot read /no: no such file\n  \
+         fix: name a readable file that holds only the secret"
+    );
+    let text = text.replace("env:NOT_SET", "hunter2").replace("file:/no", "x");
+    let shown = complaint(toml(&text));
+    assert!(shown.starts_with("octroi.toml:2: secrets.master_key: not a 32-byte key in hex"), "{shown}");
+    assert!(!shown.contains("hunter2"));
+}
+
+#[test]
+fn a_chain_is_never_repeated_since_it_holds_a_password() {
+    let text = "[lightning]\nbackend = \"embedded\"\nchain = \"bitcoind://me:hunter2@host\"\n\
+        [mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n";
+    let shown = complaint(toml(text));
+    assert!(shown.starts_with("octroi.toml:3: lightning.chain: not a source of blocks"), "{shown}");
+    assert!(!shown.contains("hunter2"));
+}
+
+#[test]
+fn weak_identity_settings_are_refused() {
+    for (line, problem) in [
+        ("issuer = \"http://login.example.com\"", "issuer: plain http could be read"),
+        ("algorithms = [\"HS256\"]", "algorithms[0]: HS256 signs with a shared secret"),
+        ("algorithms = \"none\"", "algorithms: unsigned tokens"),
+        ("algorithms = []", "algorithms: names no algorithm"),
+        ("audience = []", "audience: names no audience"),
+        ("tenant = \"https://acme.auth0.com/\"", "tenant: not a host name"),
+    ] {
+        let text = MINIMAL_TOML.replace("obo_enabled = true", line);
+        let text = if line.starts_with("audience") {
+            text.replace("audience = \"https", "# audience = \"https")
+        } else {
+            text
+        };
+        let text = if line.starts_with("tenant") {
+            text.replace("tenant = \"your", "# tenant = \"your")
+        } else {
+            text
+        };
+        let shown = complaint(toml(&text));
+        assert!(shown.starts_with(&format!("octroi.toml:18: mcp_server.auth.identity.{problem}")), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let shown = complaint(Config::load(&ConfigArgs::new("/nonexistent/octroi.toml")));
+    assert!(shown.starts_with("/nonexistent/octroi.toml: cannot read the configuration: "), "{shown}");
+}
