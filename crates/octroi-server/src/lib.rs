@@ -13,6 +13,7 @@ mod metrics;
 mod origin;
 mod own_tools;
 mod routes;
+pub mod stdio_front;
 pub mod upstream;
 
 pub use admin::Admin;
@@ -21,4 +22,3 @@ pub use listener::Listener;
 pub use origin::OriginRules;
 pub use own_tools::{GateTools, ToolNames};
 pub use routes::{ReplyBody, Routes};
-pub mod upstream;
