@@ -7,7 +7,7 @@ use url::{Host, Url};
 /// Whether the URL's host is, by its text, this machine: a loopback address or `localhost` (RFC 6761 §6.3).
 pub(crate) fn is_loopback_host(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
@@ -131,7 +131,7 @@ mod tests {
             ("http://0x7f.1/", true),
             ("http://[::1]/", true),
             ("http://LOCALHOST/", true),
-            ("http://issuer.localhost/", true),
+            ("http://issuer.localhost/", false),
             ("http://localhost.example/", false),
             ("http://127.0.0.1.example/", false),
             ("http://10.0.0.1/", false),

@@ -19,8 +19,8 @@ pub enum TokenError {
         /// All the scopes the configuration asks of every caller.
         required: Arc<[String]>,
     },
-    /// The token could not be judged: the issuer's keys cannot be had. Neither the caller's fault nor proof
-    /// of anything; the caller may try the same token again.
+    /// The token could not be judged. Neither the caller's fault nor proof of anything: the same token may be
+    /// tried again.
     #[error("the token could not be verified: {0}")]
     Unverifiable(#[from] Unverifiable),
 }
@@ -48,8 +48,9 @@ impl TokenError {
     }
 }
 
-/// Whose keys could not be had, and why. The text is fit for the caller; details go to the log.
+/// Why a token could not be judged. The text is fit for the caller; details are in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Unverifiable {
     /// The issuer or its key set did not answer, or answered with something that is no key set.
     #[error("the issuer's keys are not available, try again later")]

@@ -10,13 +10,16 @@
 
 mod address;
 mod algorithm;
+mod cache;
 mod caller;
 pub mod challenge;
 mod config;
 mod error;
+mod keys;
 pub mod metadata;
 mod presets;
 mod provider;
+mod token;
 mod verifier;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};

@@ -124,7 +124,8 @@ impl Provider {
     }
 
     /// Okta custom authorization server, by its issuer (`https://org.okta.com/oauth2/default`). Tokens of the
-    /// org authorization server are opaque and not for this.
+    /// org authorization server are opaque and not for this. A person is `uid`, because `sub` is the login
+    /// name, which can pass to somebody else; a service has only `sub`, its client id.
     #[must_use]
     pub fn okta(issuer: &str) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl Provider {
             algorithms: vec![Algorithm::Rs256],
             client_claims: vec!["cid"],
             scope_claims: vec![ScopeClaim { name: "scp", form: ScopeForm::List }],
-            subject: SubjectRule::Claim("uid"),
+            subject: SubjectRule::ClaimOr { first: "uid", otherwise: "sub" },
             ..Self::oidc(issuer)
         }
     }

@@ -85,6 +85,13 @@ pub enum ScopeForm {
 pub enum SubjectRule {
     /// One claim.
     Claim(&'static str),
+    /// One claim, or another when the first is absent. Only for claims whose values cannot collide.
+    ClaimOr {
+        /// The claim that counts when present.
+        first: &'static str,
+        /// The claim that counts otherwise.
+        otherwise: &'static str,
+    },
     /// Two claims, joined by `/`: the second is a tenant inside which the first is unique.
     ClaimInTenant {
         /// The person's claim.

@@ -1,0 +1,99 @@
+//! Tokens verified a moment ago.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use sha2::{Digest, Sha256};
+
+use crate::Caller;
+
+/// How many locks the entries are spread over.
+const SHARDS: usize = 16;
+
+/// SHA-256 of a token: the token itself is never kept.
+type TokenHash = [u8; 32];
+
+/// A bounded map from tokens to their callers. A full one forgets the oldest entry that was not used since
+/// it came up last (second chance), so that a flood of new tokens does not drive out the busy ones.
+pub(crate) struct TokenCache {
+    shards: [RwLock<Shard>; SHARDS],
+    /// At least 1.
+    shard_entries: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    entries: HashMap<TokenHash, Entry>,
+    /// The entries' keys, oldest first.
+    order: VecDeque<TokenHash>,
+}
+
+struct Entry {
+    caller: Arc<Caller>,
+    /// Seconds since the Unix epoch: good before, not at.
+    until: u64,
+    /// The keys' generation that accepted it.
+    generation: u64,
+    used: AtomicBool,
+}
+
+impl TokenCache {
+    /// A cache of at most `entries`, rounded up to a multiple of the number of locks.
+    pub(crate) fn new(entries: usize) -> Self {
+        Self { shards: Default::default(), shard_entries: entries.div_ceil(SHARDS).max(1) }
+    }
+
+    /// The caller of a token accepted by this generation of keys, before `until`.
+    pub(crate) fn get(&self, token: &str, now: u64, generation: u64) -> Option<Arc<Caller>> {
+        let hash = hash(token);
+        let shard = self.shard(&hash).read();
+        let entry = shard.entries.get(&hash)?;
+        if now >= entry.until || entry.generation != generation {
+            return None;
+        }
+        entry.used.store(true, Ordering::Relaxed);
+        Some(Arc::clone(&entry.caller))
+    }
+
+    /// Remembers a caller.
+    pub(crate) fn insert(&self, token: &str, caller: Arc<Caller>, until: u64, generation: u64) {
+        let hash = hash(token);
+        let mut shard = self.shard(&hash).write();
+        let entry = Entry { caller, until, generation, used: AtomicBool::new(false) };
+        if shard.entries.insert(hash, entry).is_some() {
+            return;
+        }
+        shard.order.push_back(hash);
+        while shard.entries.len() > self.shard_entries && shard.forget_one() {}
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.write() = Shard::default();
+        }
+    }
+
+    fn shard(&self, hash: &TokenHash) -> &RwLock<Shard> {
+        &self.shards[usize::from(hash[0]) % SHARDS]
+    }
+}
+
+impl Shard {
+    /// Takes the oldest entry, or puts it at the end if it was used. False when there is none.
+    fn forget_one(&mut self) -> bool {
+        let Some(oldest) = self.order.pop_front() else { return false };
+        if self.entries.get(&oldest).is_some_and(|entry| entry.used.swap(false, Ordering::Relaxed)) {
+            self.order.push_back(oldest);
+        } else {
+            self.entries.remove(&oldest);
+        }
+        true
+    }
+}
+
+fn hash(token: &str) -> TokenHash {
+    Sha256::digest(token.as_bytes()).into()
+}

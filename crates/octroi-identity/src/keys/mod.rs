@@ -1,0 +1,8 @@
+//! The issuer's keys: where they are, how they are fetched, and how long they are trusted.
+
+mod discovery;
+mod fetch;
+mod jwk;
+mod store;
+
+pub(crate) use store::KeyStore;
