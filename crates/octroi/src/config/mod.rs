@@ -9,6 +9,7 @@
 
 mod address;
 mod args;
+pub mod invariants;
 mod lightning;
 mod load;
 mod mistake;

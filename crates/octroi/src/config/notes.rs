@@ -42,7 +42,10 @@ impl Config {
             LightningBackend::Embedded(node) => node,
             LightningBackend::Phoenixd(phoenixd) => {
                 if plain_and_far(&phoenixd.url) {
-                    notes.push("phoenixd is reached over plain http: its password can be read on the way.".to_owned());
+                    notes.push(
+                        "phoenixd is reached over plain http: its password can be read on the way."
+                            .to_owned(),
+                    );
                 }
                 return;
             }

@@ -177,11 +177,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 fn phoenixd(section: &Section<'_>) -> Option<Phoenixd> {
     let url = section.field("url");
-    let address = if url.is_given() {
-        url.web_url(PHOENIXD_DEFAULT)
-    } else {
-        Url::parse(PHOENIXD_DEFAULT).ok()
-    };
+    let address =
+        if url.is_given() { url.web_url(PHOENIXD_DEFAULT) } else { Url::parse(PHOENIXD_DEFAULT).ok() };
     let password = section.field("password");
     if !password.is_given() {
         section.spot.wrong(

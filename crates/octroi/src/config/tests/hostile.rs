@@ -8,21 +8,6 @@ fn format() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::Toml), Just(Format::Yaml), Just(Format::Json)]
 }
 
-fn check(text: &str, format: Format) -> Result<(), TestCaseError> {
-    let result = Config::from_text(text, format, &ConfigArgs::new("octroi"), &Stage::default());
-    let Err(mistakes) = result else { return Ok(()) };
-    prop_assert!(!mistakes.0.is_empty());
-    let lines = text.lines().count().max(1);
-    for mistake in &mistakes.0 {
-        let Place::Line { line, .. } = mistake.place else {
-            return Err(TestCaseError::fail(format!("no line: {mistake}")));
-        };
-        prop_assert!((1..=lines).contains(&line), "{line} of {lines}: {mistake}");
-        prop_assert!(!mistake.problem.is_empty());
-    }
-    Ok(())
-}
-
 /// Pieces that meet in real files, so that random mixtures get past the syntax now and then.
 const PIECES: &[&str] = &[
     "\n",
@@ -80,7 +65,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>(), format in format()) {
-        check(&text, format)?;
+        invariants::config(&text, format);
     }
 
     #[test]
@@ -88,7 +73,7 @@ proptest! {
         pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40),
         format in format(),
     ) {
-        check(&pieces.concat(), format)?;
+        invariants::config(&pieces.concat(), format);
     }
 
     #[test]
@@ -102,7 +87,7 @@ proptest! {
         };
         let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (start, end) = (boundary(from), boundary(from + length));
-        check(&format!("{}{piece}{}", &text[..start], &text[end..]), format)?;
+        invariants::config(&format!("{}{piece}{}", &text[..start], &text[end..]), format);
     }
 
     #[test]
