@@ -1,2 +1,63 @@
-//! The one door to every chore.
-fn main() {}
+//! The one door to every chore. `cargo xtask` alone lists them.
+
+mod cache;
+mod conformance;
+mod deny;
+mod fuzz;
+mod lint;
+mod peers;
+mod process;
+mod readme;
+mod test;
+
+use std::process::ExitCode;
+
+use process::Chore;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  test [ARGS…]           install what the tests need, then run them all; ARGS go to `cargo test`
+  lint                   formatting, clippy with warnings as errors, cargo deny
+  conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
+  fuzz [--seconds N]     every fuzz target, N seconds each (60)
+  readme                 the commands of README.md that are marked to be run
+  ci                     lint, test and readme, as .ci/run does";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match chore(&arguments) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(failure)) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what the arguments ask for; `None` when they ask for nothing that is known.
+fn chore(arguments: &[&str]) -> Option<Chore> {
+    Some(match arguments {
+        ["test", more @ ..] => test::run(more),
+        ["lint"] => lint::run(),
+        ["conformance"] => conformance::compare(),
+        ["conformance", "--url", url] => conformance::against(url),
+        ["fuzz"] => fuzz::run(fuzz::SECONDS),
+        ["fuzz", "--seconds", seconds] => fuzz::run(seconds.parse().ok()?),
+        ["readme"] => readme::run(&[]),
+        ["ci"] => ci(),
+        _ => return None,
+    })
+}
+
+/// What tells within seconds comes first.
+fn ci() -> Chore {
+    lint::run()?;
+    test::run(&[])?;
+    readme::run(&["cargo xtask test"])
+}

