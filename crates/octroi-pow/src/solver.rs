@@ -74,11 +74,10 @@ struct Search {
     digits: usize,
     /// Digits `0` that fill up the salt's block where salt, counter and trailer do not fit in it together.
     filler: usize,
-    counter: u64,
 }
 
 impl Search {
-    fn new(salt: &str, counter: u64) -> Self {
+    fn new(salt: &str, start: u64) -> Self {
         let over = salt.len() % BLOCK;
         let filler = if over + DIGITS + TRAILER > BLOCK { BLOCK - over } else { 0 };
         let mut message = salt.as_bytes().to_vec();
@@ -89,37 +88,45 @@ impl Search {
         compress256(&mut midstate, whole);
         let mut block = [0; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
-        block[rest.len() + DIGITS] = 0x80;
+        let digits = rest.len();
+        block[digits..digits + DIGITS].copy_from_slice(format!("{start:0DIGITS$x}").as_bytes());
+        block[digits + DIGITS] = 0x80;
         block[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
-        Self { midstate, block, digits: rest.len(), filler, counter }
+        Self { midstate, block, digits, filler }
     }
 
-    /// Tries up to `most` nonces; where one solves it, the counter stays on it.
+    /// Tries up to `most` nonces; where one solves it, the digits stay on it.
     fn run(&mut self, target: &[u8; 32], most: u64) -> Tried {
         // Most hashes differ from the target in the first word already.
         let first_word = u32::from_be_bytes([target[0], target[1], target[2], target[3]]);
         for hashes in 1..=most {
-            self.write_digits();
             let mut state = self.midstate;
             compress256(&mut state, &[self.block]);
             if state[0] <= first_word && is_below(&state, target) {
                 return Tried { hashes, solved: true };
             }
-            self.counter = self.counter.wrapping_add(1);
+            self.advance();
         }
         Tried { hashes: most, solved: false }
     }
 
-    fn write_digits(&mut self) {
-        let mut rest = self.counter;
+    /// Counts one up in place, in hexadecimal: mostly one byte changes.
+    fn advance(&mut self) {
         for digit in self.block[self.digits..self.digits + DIGITS].iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(rest & 15) as usize];
-            rest >>= 4;
+            *digit = match *digit {
+                b'9' => b'a',
+                b'f' => b'0',
+                other => other + 1,
+            };
+            if *digit != b'0' {
+                return;
+            }
         }
     }
 
     fn nonce(&self) -> String {
-        format!("{}{:0width$x}", "0".repeat(self.filler), self.counter, width = DIGITS)
+        let digits = self.block[self.digits..self.digits + DIGITS].iter().copied().map(char::from);
+        std::iter::repeat_n('0', self.filler).chain(digits).collect()
     }
 }
 

@@ -85,3 +85,13 @@ fn salts_around_the_block_boundaries() {
         assert!((16..=40).contains(&nonce.len()), "{len}: {nonce}");
     }
 }
+
+#[test]
+fn counting_carries_and_wraps() {
+    for (start, next) in [(0x9, 0xa), (0xf, 0x10), (0x9ff, 0xa00), (u64::MAX, 0)] {
+        let mut search = Search::new("salt", start);
+        assert_eq!(search.nonce(), format!("{start:016x}"));
+        search.advance();
+        assert_eq!(search.nonce(), format!("{next:016x}"));
+    }
+}
