@@ -48,8 +48,8 @@ pub enum TermsError {
     /// or `=`), so that no caveat can say it. The issuer's fault.
     #[error("a name cannot be written in a caveat")]
     Unwritable,
-    /// The terms contradict themselves and permit nothing, so there is nothing to mint. The holder's fault.
-    #[error("the terms contradict themselves")]
+    /// The terms contradict themselves or leave no tool, so there is nothing to mint. The holder's fault.
+    #[error("the terms permit nothing")]
     Contradictory,
 }
 
@@ -157,11 +157,11 @@ impl Terms {
     ///
     /// # Errors
     /// [`TermsError::Unwritable`] where the service's or a tool's name cannot stand in a caveat,
-    /// [`TermsError::Contradictory`] where [`Terms::contradiction`] is set.
+    /// [`TermsError::Contradictory`] where [`Terms::contradiction`] is set or `tools` is empty.
     pub fn to_caveats(&self) -> Result<Vec<String>, TermsError> {
         let service = &self.service;
         let tools = self.tools.as_deref().unwrap_or_default();
-        if self.contradiction.is_some() {
+        if self.contradiction.is_some() || self.tools.as_ref().is_some_and(Vec::is_empty) {
             return Err(TermsError::Contradictory);
         }
         if !is_writable(service, &[',', ':', '=']) || !tools.iter().all(|tool| is_writable(tool, &[','])) {

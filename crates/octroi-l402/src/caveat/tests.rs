@@ -144,6 +144,7 @@ fn repetition_only_restricts() {
     let none = read(&["services=toll:0", "toll_capabilities=a", "toll_capabilities=b"]).unwrap();
     assert_eq!(none.permit("a", never, None), Err(NotPermitted::WrongTool));
     assert_eq!(none.permit("b", never, None), Err(NotPermitted::WrongTool));
+    assert_eq!(none.to_caveats(), Err(TermsError::Contradictory));
 }
 
 #[test]
