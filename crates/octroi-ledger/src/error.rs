@@ -34,7 +34,9 @@ pub enum OpenError {
         known: i64,
     },
     /// The ledger was written by an earlier version and has not been brought forward; only its gate does that.
-    #[error("the ledger has schema {found}, this octroi reads {known}: start the gate once to bring it forward")]
+    #[error(
+        "the ledger has schema {found}, this octroi reads {known}: start the gate once to bring it forward"
+    )]
     Older {
         /// The schema of the file.
         found: i64,
@@ -126,5 +128,11 @@ impl From<LedgerError> for HoldRefused {
 
 /// Why the ledger cannot be read. The disk's fault.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the ledger: {0}")]
-pub struct ReadError(#[from] pub(crate) rusqlite::Error);
+pub enum ReadError {
+    /// It cannot be opened for reading.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// SQLite cannot read it.
+    #[error("cannot read the ledger: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}

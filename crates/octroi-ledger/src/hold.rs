@@ -1,34 +1,114 @@
 //! A hold that has not ended.
 
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+
+use crate::engine::HoldRow;
 use crate::error::LedgerError;
+use crate::report::CallEnd;
+use crate::state::Shared;
+
+/// What the writer and the caller of a hold share.
+#[derive(Debug)]
+pub(crate) struct HoldCell {
+    pub(crate) row: HoldRow,
+    written: OnceLock<Result<(), LedgerError>>,
+    told: Notify,
+}
+
+impl HoldCell {
+    pub(crate) fn new(row: HoldRow) -> Self {
+        Self { row, written: OnceLock::new(), told: Notify::new() }
+    }
+
+    /// Whether the hold is not on disk and never will be.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.written.get(), Some(Err(_)))
+    }
+
+    /// Decides whether the hold is on disk. The first word stands; [`HoldCell::tell`] passes it on.
+    pub(crate) fn decide(&self, written: Result<(), LedgerError>) {
+        let _ = self.written.set(written);
+    }
+
+    pub(crate) fn tell(&self) {
+        self.told.notify_waiters();
+    }
+
+    async fn wait(&self) -> Result<(), LedgerError> {
+        // Listening starts before looking, so that no word is missed.
+        let told = self.told.notified();
+        if let Some(written) = self.written.get() {
+            return written.clone();
+        }
+        told.await;
+        self.written.get().cloned().unwrap_or_else(|| Err(LedgerError::Unavailable("no answer".to_owned())))
+    }
+}
+
+/// A hold on its way to the disk. However it is lost, whoever waits for it hears of it.
+#[derive(Debug)]
+pub(crate) struct HoldTicket(pub(crate) Arc<HoldCell>);
+
+impl Drop for HoldTicket {
+    fn drop(&mut self) {
+        if self.0.written.get().is_none() {
+            self.0.decide(Err(LedgerError::Unavailable("its writer has stopped".to_owned())));
+        }
+        self.0.tell();
+    }
+}
 
 /// Money (or calls) held for one call. It ends exactly once: captured, voided, or voided by being dropped.
 #[derive(Debug)]
 #[must_use = "a hold that is dropped is voided"]
 pub struct OpenHold {
+    cell: Arc<HoldCell>,
+    shared: Arc<Shared>,
     balance_after: i64,
+    ended: bool,
 }
 
 impl OpenHold {
+    pub(crate) fn new(cell: Arc<HoldCell>, shared: Arc<Shared>, balance_after: i64) -> Self {
+        Self { cell, shared, balance_after, ended: false }
+    }
+
     /// Waits until the hold is on disk; the reply waits for this.
     ///
     /// # Errors
     /// The hold is not on disk and will not be: the call is not charged and its reply must not be given away.
     pub async fn durable(&self) -> Result<(), LedgerError> {
-        todo!()
+        self.cell.wait().await
     }
 
     /// Charges `amount` of what is held and gives the rest back. More than is held charges what is held; less than 0 nothing.
-    pub fn capture(self, amount: i64) {
-        let _ = amount;
+    pub fn capture(mut self, amount: i64) {
+        self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured);
     }
 
     /// Gives everything back.
-    pub fn void(self) {}
+    pub fn void(mut self) {
+        self.end(0, CallEnd::Voided);
+    }
 
     /// What the account has left while this hold is open, in the unit of the hold.
     #[must_use]
     pub fn balance_after(&self) -> i64 {
         self.balance_after
+    }
+
+    fn end(&mut self, captured: i64, end: CallEnd) {
+        self.ended = true;
+        self.shared.end(&self.cell, captured, end);
+    }
+}
+
+impl Drop for OpenHold {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(0, CallEnd::Voided);
+        }
     }
 }

@@ -18,13 +18,19 @@
 //! 8. Where the ledger cannot write, holds are refused: [`HoldRefused`].
 
 mod account;
+mod accounts;
 mod config;
+mod engine;
 mod entry;
 mod error;
 mod hold;
+mod id;
 mod ledger;
 mod reader;
 mod report;
+mod state;
+mod tools;
+mod writer;
 
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
 pub use config::{

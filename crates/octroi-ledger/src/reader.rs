@@ -3,18 +3,21 @@
 use std::path::Path;
 
 use octroi_l402::TokenId;
+use rusqlite::Connection;
 
+use crate::engine::sqlite;
 use crate::error::{OpenError, ReadError};
 use crate::report::{AccountRow, CallRow, Report, Verification};
 
 /// A read-only view of a ledger. Its methods read the disk: not for an async task.
 #[derive(Debug)]
-pub struct Reader {}
+pub struct Reader {
+    connection: Connection,
+}
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let _ = path;
-        todo!()
+        Ok(Self { connection: sqlite::open_reader(path)? })
     }
 
     /// The ledger at a glance.
@@ -22,7 +25,7 @@ impl Reader {
     /// # Errors
     /// The disk cannot be read.
     pub fn report(&self) -> Result<Report, ReadError> {
-        todo!()
+        Ok(sqlite::report(&self.connection)?)
     }
 
     /// Checks every promise against what is on disk.
@@ -30,7 +33,7 @@ impl Reader {
     /// # Errors
     /// The disk cannot be read.
     pub fn verify(&self) -> Result<Verification, ReadError> {
-        todo!()
+        Ok(sqlite::verify(&self.connection)?)
     }
 
     /// The last `limit` calls that have ended, newest first. At most [`MAX_ROWS`](crate::MAX_ROWS).
@@ -38,8 +41,7 @@ impl Reader {
     /// # Errors
     /// The disk cannot be read.
     pub fn calls(&self, limit: u32) -> Result<Vec<CallRow>, ReadError> {
-        let _ = limit;
-        todo!()
+        Ok(sqlite::calls(&self.connection, limit)?)
     }
 
     /// The last `limit` accounts that were opened, newest first. At most [`MAX_ROWS`](crate::MAX_ROWS).
@@ -47,8 +49,7 @@ impl Reader {
     /// # Errors
     /// The disk cannot be read.
     pub fn accounts(&self, limit: u32) -> Result<Vec<AccountRow>, ReadError> {
-        let _ = limit;
-        todo!()
+        Ok(sqlite::accounts(&self.connection, limit)?)
     }
 
     /// The account of one credential.
@@ -56,7 +57,6 @@ impl Reader {
     /// # Errors
     /// The disk cannot be read.
     pub fn account(&self, token: &TokenId) -> Result<Option<AccountRow>, ReadError> {
-        let _ = token;
-        todo!()
+        Ok(sqlite::account(&self.connection, token)?)
     }
 }

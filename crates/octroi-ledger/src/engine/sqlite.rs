@@ -1,0 +1,157 @@
+//! The embedded engine: one SQLite file with a write-ahead log, flushed at every commit.
+
+mod apply;
+mod codes;
+mod open;
+mod questions;
+mod report;
+mod verify;
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{AccountState, Command, Engine, EngineError, LoadRequest, Outcome};
+use crate::error::LedgerError;
+use apply::{Batch, House};
+
+pub(crate) use open::{open, open_reader};
+pub(crate) use questions::{cursor, quote_state};
+pub(crate) use report::{account, accounts, calls, report};
+pub(crate) use verify::verify;
+
+/// How often the log is folded into the file while there is work. The writer does it itself, between two batches: nobody
+/// else writes then, so the log is emptied and starts over instead of growing.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// SQLite's page, in bytes.
+const PAGE: u64 = 4_096;
+
+/// A ledger in one SQLite file.
+pub(crate) struct SqliteEngine {
+    connection: Connection,
+    house: House,
+    wal_bytes: u64,
+    written: bool,
+    checkpointed: Instant,
+    /// Keeps other writers out for as long as it is open.
+    _lock: File,
+}
+
+/// Why part of a batch was not applied.
+enum NotApplied {
+    /// The database's own rules refuse what a command says.
+    Refused,
+    /// The database cannot write.
+    Broken(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for NotApplied {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => Self::Refused,
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for EngineError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl SqliteEngine {
+    fn new(connection: Connection, lock: File, wal_bytes: u64) -> Self {
+        let house = House::default();
+        Self { connection, house, wal_bytes, written: false, checkpointed: Instant::now(), _lock: lock }
+    }
+
+    /// All at once: every account is changed once, by the sum of what the batch does to it.
+    fn together(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, NotApplied> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let outcomes = Batch::apply(&self.connection, &mut self.house, commands)?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(outcomes)
+    }
+
+    /// One by one, still in one transaction: finds the commands that the database refuses.
+    fn one_by_one(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, rusqlite::Error> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            self.connection.execute_batch("SAVEPOINT command")?;
+            match Batch::apply(&self.connection, &mut self.house, std::slice::from_ref(command)) {
+                Ok(mut one) => outcomes.append(&mut one),
+                Err(NotApplied::Refused) => {
+                    self.connection.execute_batch("ROLLBACK TO command")?;
+                    self.house.forget();
+                    outcomes.push(Err(LedgerError::Refused));
+                }
+                Err(NotApplied::Broken(error)) => return Err(error),
+            }
+            self.connection.execute_batch("RELEASE command")?;
+        }
+        self.connection.execute_batch("COMMIT")?;
+        Ok(outcomes)
+    }
+
+    fn roll_back(&mut self) {
+        self.house.forget();
+        // After some errors SQLite has rolled back by itself.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the ledger cannot roll back");
+        }
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<u64> {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let pages: i64 = self.connection.query_row(&sql, [], |row| row.get(1))?;
+        Ok(u64::try_from(pages).unwrap_or(0) * PAGE)
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn commit(&mut self, batch: &[Command<'_>]) -> Result<Vec<Outcome>, EngineError> {
+        self.written = true;
+        let result = match self.together(batch) {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(NotApplied::Broken(error)) => Err(error),
+            Err(NotApplied::Refused) => {
+                self.roll_back();
+                self.one_by_one(batch)
+            }
+        };
+        if result.is_err() {
+            self.roll_back();
+        }
+        Ok(result?)
+    }
+
+    fn load(&mut self, request: &LoadRequest) -> Result<Vec<AccountState>, EngineError> {
+        Ok(questions::load(&self.connection, request)?)
+    }
+
+    fn probe(&mut self) -> Result<(), EngineError> {
+        self.connection.execute("UPDATE pulse SET beats = beats + 1", [])?;
+        Ok(())
+    }
+
+    fn upkeep(&mut self, last: bool) -> bool {
+        if !last && (!self.written || self.checkpointed.elapsed() < CHECKPOINT_EVERY) {
+            return self.written;
+        }
+        let done = self.checkpoint(if last { "TRUNCATE" } else { "PASSIVE" }).and_then(|log| {
+            // Somebody reads an old state for long: wait for them, at most for the busy timeout.
+            if log > self.wal_bytes { self.checkpoint("RESTART") } else { Ok(log) }
+        });
+        if let Err(error) = done {
+            tracing::warn!(%error, "the ledger's log was not folded into its file; it grows");
+        }
+        self.written = false;
+        self.checkpointed = Instant::now();
+        false
+    }
+}

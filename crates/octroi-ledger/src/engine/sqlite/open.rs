@@ -1,0 +1,170 @@
+//! Opens the file: creates it, keeps other writers out, brings the schema forward, resolves what a crash left.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::SqliteEngine;
+use super::codes::{end_code, time, unit_code};
+use crate::account::Unit;
+use crate::config::LedgerConfig;
+use crate::entry::Recovery;
+use crate::error::OpenError;
+use crate::id::{EntryId, unix_ms};
+use crate::report::CallEnd;
+
+/// `octr`, in the file's header: what kind of database it is.
+const APPLICATION_ID: i64 = 0x6f63_7472;
+/// Each brings a ledger one schema forward; the first makes it.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const SCHEMA: i64 = MIGRATIONS.len() as i64;
+
+/// How long anybody waits for a lock on the file. Readers and the one writer do not block each other; this covers the moments
+/// in which the log is started over.
+const BUSY: Duration = Duration::from_secs(2);
+/// The writer's page cache, in KiB, negative as SQLite wants it.
+const CACHE_KIB: i64 = -65_536;
+
+/// An engine ready to write.
+pub(crate) struct Opened {
+    pub(crate) engine: SqliteEngine,
+    /// The greatest id on disk.
+    pub(crate) last_id: EntryId,
+    pub(crate) recovery: Recovery,
+}
+
+/// Opens the ledger for writing.
+pub(crate) fn open(config: &LedgerConfig) -> Result<Opened, OpenError> {
+    let lock = lock(&config.path)?;
+    // SQLite gives its log the mode of the file.
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&config.path)?;
+    let mut connection = Connection::open_with_flags(
+        &config.path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let found = schema_of(&connection, &config.path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    migrate(&mut connection, found)?;
+    let recovery = recover(&mut connection)?;
+    let last_id = last_id(&connection)?;
+    Ok(Opened { engine: SqliteEngine::new(connection, lock, config.wal_bytes), last_id, recovery })
+}
+
+/// Opens the ledger for reading, whoever writes to it.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing { path: path.to_owned() });
+    }
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    match schema_of(&connection, path)? {
+        0 => Err(OpenError::Foreign { path: path.to_owned() }),
+        found if found < SCHEMA => Err(OpenError::Older { found, known: SCHEMA }),
+        _ => Ok(connection),
+    }
+}
+
+/// A lock of its own beside the file: SQLite's locks come and go with each transaction. The system drops it with the process.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(PathBuf::from(name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// The schema of the file; 0 for an empty one.
+fn schema_of(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let foreign = || OpenError::Foreign { path: path.to_owned() };
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application = match pragma("application_id") {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return Err(foreign());
+        }
+        other => other?,
+    };
+    let found = pragma("user_version")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, tables) {
+        (0, 0) => Ok(0),
+        (APPLICATION_ID, _) if found > SCHEMA => Err(OpenError::Newer { found, known: SCHEMA }),
+        (APPLICATION_ID, _) => Ok(found),
+        _ => Err(foreign()),
+    }
+}
+
+fn migrate(connection: &mut Connection, found: i64) -> Result<(), OpenError> {
+    let done = usize::try_from(found).unwrap_or(0);
+    if done == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Voids every open hold: whether its reply was delivered cannot be known, so the payer has the benefit.
+fn recover(connection: &mut Connection) -> Result<Recovery, OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let held = |unit: Unit| {
+        transaction.query_row(
+            "SELECT count(*), coalesce(sum(h.amount), 0) FROM holds h JOIN accounts a ON a.id = h.account WHERE a.unit = ?1",
+            [unit_code(unit)],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )
+    };
+    let (in_msat, msat) = held(Unit::Msat)?;
+    let (in_calls, calls) = held(Unit::Call)?;
+    let recovery = Recovery { voided: u64::try_from(in_msat + in_calls).unwrap_or(0), msat, calls };
+    if recovery.voided > 0 {
+        transaction.execute(
+            "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms)
+             SELECT id, account, tool, amount, 0, ?1, ?2 FROM holds",
+            [end_code(CallEnd::Recovered), time(unix_ms())],
+        )?;
+        transaction.execute_batch(
+            "UPDATE accounts SET held = held - open.amount
+                 FROM (SELECT account, sum(amount) AS amount FROM holds GROUP BY account) AS open
+                 WHERE open.account = accounts.id;
+             DELETE FROM call_refs WHERE call IN (SELECT id FROM holds);
+             DELETE FROM holds;",
+        )?;
+    }
+    transaction.commit()?;
+    Ok(recovery)
+}
+
+fn last_id(connection: &Connection) -> rusqlite::Result<EntryId> {
+    let last: Option<[u8; 16]> = connection.query_row(
+        "SELECT max(id) FROM (SELECT max(id) AS id FROM transactions UNION ALL SELECT max(id) FROM calls)",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(EntryId::from_bytes(last.unwrap_or_default()))
+}

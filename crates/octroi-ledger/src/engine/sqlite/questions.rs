@@ -1,0 +1,79 @@
+//! Short questions: one account, one quote, one cursor.
+
+use octroi_l402::{Msat, PaymentHash, TokenId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::{AccountState, LoadRequest, OWNER_ACCOUNTS, OWNER_BEARERS};
+use super::codes::{ACCOUNT_COLUMNS, account_state, time_from, unit_code};
+use crate::account::AccountRef;
+use crate::entry::{Quote, QuoteState};
+
+pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Vec<AccountState>> {
+    let owner = match request.account {
+        AccountRef::Token(token) => {
+            let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE token = ?1");
+            return connection.prepare_cached(&sql)?.query_map([token.as_bytes()], account_state)?.collect();
+        }
+        AccountRef::Owner(owner) => owner,
+    };
+    let sql = format!(
+        "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE owner = ?1 AND balance > held ORDER BY id LIMIT {OWNER_ACCOUNTS}"
+    );
+    let mut found: Vec<AccountState> =
+        connection.prepare_cached(&sql)?.query_map([owner], account_state)?.collect::<Result<_, _>>()?;
+    if let (OWNER_ACCOUNTS, Some(last)) = (found.len(), found.last()) {
+        // So many small rests that not all are kept: those after them that can bear this hold must not be missed.
+        let sql = format!(
+            "SELECT {ACCOUNT_COLUMNS} FROM accounts
+             WHERE owner = ?1 AND id > ?2 AND unit = ?3 AND balance - held >= max(?4, 1) ORDER BY id LIMIT {OWNER_BEARERS}"
+        );
+        let key = params![owner, last.id.0, unit_code(request.unit), request.amount];
+        let bearers: Vec<AccountState> =
+            connection.prepare_cached(&sql)?.query_map(key, account_state)?.collect::<Result<_, _>>()?;
+        found.extend(bearers);
+    }
+    Ok(found)
+}
+
+/// Where the stream of settlements of `node` is to be resumed.
+pub(crate) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT cursor FROM cursors WHERE node = ?1")?
+        .query_row([node], |row| row.get(0))
+        .optional()
+}
+
+/// What is known of a payment hash.
+pub(crate) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqlite::Result<QuoteState> {
+    let credited: Option<Option<[u8; 32]>> = connection
+        .prepare_cached(
+            "SELECT a.token FROM credits c JOIN accounts a ON a.id = c.account WHERE c.payment_hash = ?1",
+        )?
+        .query_row([hash.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if let Some(token) = credited {
+        return Ok(QuoteState::Paid(token.map(TokenId::from_bytes)));
+    }
+    let quote = connection
+        .prepare_cached(
+            "SELECT token, owner, service, tool, calls, price, call_price, created_at, expires_at, token_expires_at
+             FROM quotes WHERE payment_hash = ?1",
+        )?
+        .query_row([hash.as_bytes()], |row| {
+            Ok(Quote {
+                payment_hash: *hash,
+                token_id: TokenId::from_bytes(row.get(0)?),
+                owner: row.get(1)?,
+                service: row.get(2)?,
+                tool: row.get(3)?,
+                calls: row.get(4)?,
+                price: Msat::new(row.get(5)?),
+                call_price: Msat::new(row.get(6)?),
+                created_at: time_from(row.get(7)?),
+                expires_at: time_from(row.get(8)?),
+                macaroon_expires_at: time_from(row.get(9)?),
+            })
+        })
+        .optional()?;
+    Ok(quote.map_or(QuoteState::Unknown, QuoteState::Unpaid))
+}

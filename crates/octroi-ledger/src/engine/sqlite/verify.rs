@@ -1,0 +1,126 @@
+//! Checks every promise against what is on disk.
+
+use rusqlite::Connection;
+
+use super::codes::time_from;
+use crate::MAX_VIOLATIONS;
+use crate::report::{Verification, Violation};
+
+/// A promise, and a question whose every answer is a breach of it, said in one column.
+struct Check {
+    promise: &'static str,
+    breaches: &'static str,
+}
+
+const ZERO_SUM: &str = "every transaction sums to zero in one unit";
+const NOT_BELOW_ZERO: &str = "no account is below zero, holds counted";
+const BALANCES: &str = "every balance is the sum of its entries";
+const HOLDS: &str = "what is held is the sum of the open holds";
+const ENDS: &str = "a hold ends exactly once, captured at most in full";
+const CREDITS: &str = "a credit exists once per payment hash, or per puzzle";
+const REFS: &str = "a call that is tried again is charged once";
+
+const CHECKS: [Check; 13] = [
+    Check {
+        promise: ZERO_SUM,
+        breaches: "SELECT 'transaction ' || hex(transaction_id) || ' sums to ' || sum(e.amount) || ' in unit ' || a.unit
+            FROM entries e JOIN accounts a ON a.id = e.account GROUP BY transaction_id, a.unit HAVING sum(e.amount) <> 0",
+    },
+    Check {
+        promise: ZERO_SUM,
+        breaches: "SELECT 'transaction ' || hex(t.id) || ' names an account that does not exist' FROM transactions t
+            WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE id = t.source)
+               OR NOT EXISTS (SELECT 1 FROM accounts WHERE id = t.target)",
+    },
+    Check {
+        promise: ZERO_SUM,
+        breaches: "SELECT 'all accounts of unit ' || unit || ' sum to ' || sum(balance) FROM accounts
+            GROUP BY unit HAVING sum(balance) <> 0",
+    },
+    Check {
+        promise: NOT_BELOW_ZERO,
+        breaches: "SELECT 'account ' || id || ' has ' || balance || ' and holds ' || held FROM accounts
+            WHERE kind = 0 AND (held < 0 OR balance < held)",
+    },
+    Check {
+        promise: BALANCES,
+        breaches: "SELECT 'account ' || a.id || ' says ' || a.balance || ', its entries ' || coalesce(e.total, 0)
+            FROM accounts a LEFT JOIN (SELECT account, sum(amount) AS total FROM entries GROUP BY account) e ON e.account = a.id
+            WHERE a.balance <> coalesce(e.total, 0)",
+    },
+    Check {
+        promise: HOLDS,
+        breaches: "SELECT 'account ' || a.id || ' says ' || a.held || ', its open holds ' || coalesce(h.total, 0)
+            FROM accounts a LEFT JOIN (SELECT account, sum(amount) AS total FROM holds GROUP BY account) h ON h.account = a.id
+            WHERE a.held <> coalesce(h.total, 0)",
+    },
+    Check {
+        promise: ENDS,
+        breaches: "SELECT 'hold ' || hex(h.id) || ' is open and has ended' FROM holds h JOIN calls c ON c.id = h.id",
+    },
+    Check {
+        promise: ENDS,
+        breaches: "SELECT 'call ' || hex(c.id) || ' captured ' || c.captured || ' of ' || c.held || ', its transaction moved '
+                || coalesce(t.amount, 0)
+            FROM calls c LEFT JOIN transactions t ON t.id = c.id AND t.kind = 3 AND t.source = c.account
+            WHERE c.captured > c.held OR c.captured <> coalesce(t.amount, 0) OR (c.ended_as <> 0 AND c.captured <> 0)",
+    },
+    Check {
+        promise: ENDS,
+        breaches: "SELECT 'transaction ' || hex(t.id) || ' charges for a call that is not there' FROM transactions t
+            WHERE t.kind = 3 AND NOT EXISTS (SELECT 1 FROM calls WHERE id = t.id)",
+    },
+    Check {
+        promise: CREDITS,
+        breaches: "SELECT 'payment ' || hex(c.payment_hash) || ' has no transaction of its own' FROM credits c
+            WHERE NOT EXISTS (SELECT 1 FROM transactions t WHERE t.id = c.transaction_id AND t.kind IN (0, 2)
+                              AND t.target = c.account)",
+    },
+    Check {
+        promise: CREDITS,
+        breaches: "SELECT 'transaction ' || hex(t.id) || ' credits without a payment hash' FROM transactions t
+            WHERE t.kind IN (0, 2) AND NOT EXISTS (SELECT 1 FROM credits WHERE transaction_id = t.id)",
+    },
+    Check {
+        promise: CREDITS,
+        breaches: "SELECT 'puzzle ' || hex(w.challenge_id) || ' has no transaction of its own' FROM works w
+            LEFT JOIN transactions t ON t.id = w.transaction_id AND t.kind = 1 WHERE t.id IS NULL
+            UNION ALL
+            SELECT 'transaction ' || hex(transaction_id) || ' rewards ' || count(*) || ' puzzles' FROM works
+            GROUP BY transaction_id HAVING count(*) > 1",
+    },
+    Check {
+        promise: REFS,
+        breaches: "SELECT 'the reference of call ' || hex(r.call) || ' outlived it' FROM call_refs r
+            WHERE NOT EXISTS (SELECT 1 FROM holds WHERE id = r.call)
+              AND NOT EXISTS (SELECT 1 FROM calls WHERE id = r.call AND ended_as = 0)",
+    },
+];
+
+/// Checks every promise, as of one moment.
+pub(crate) fn verify(connection: &Connection) -> rusqlite::Result<Verification> {
+    let moment = connection.unchecked_transaction()?;
+    let count = |sql: &str| moment.query_row(sql, [], |row| row.get::<_, i64>(0)).map(time_from);
+    let mut found = Verification {
+        transactions: count("SELECT count(*) FROM transactions")?,
+        calls: count("SELECT (SELECT count(*) FROM calls) + (SELECT count(*) FROM holds)")?,
+        accounts: count("SELECT count(*) FROM accounts")?,
+        violations: Vec::new(),
+    };
+    for check in &CHECKS {
+        let mut statement = moment.prepare(&format!("{} LIMIT {MAX_VIOLATIONS}", check.breaches))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            found.violations.push(Violation { promise: check.promise, detail: row.get(0)? });
+        }
+    }
+    let mut statement = moment.prepare(&format!("PRAGMA quick_check({MAX_VIOLATIONS})"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let detail: String = row.get(0)?;
+        if detail != "ok" {
+            found.violations.push(Violation { promise: "the file is whole", detail });
+        }
+    }
+    Ok(found)
+}
