@@ -109,3 +109,50 @@ fn network_name(invoice: &Bolt11Invoice) -> &'static str {
         Currency::Regtest | Currency::Simnet => "regtest",
     }
 }
+
+/// The coffee of BOLT 11's examples: 2,500 µBTC for a cup, within a minute of 2017-06-01T10:57:38Z.
+#[cfg(test)]
+pub(crate) const TEST_INVOICE: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_example_of_bolt_11() {
+        let expected = Decoded {
+            payment_hash: "0001020304050607080900010203040506070809000102030405060708090102".parse().unwrap(),
+            amount: Some(Msat::new(250_000_000)),
+            created_at: 1_496_314_658,
+            expires_at: 1_496_314_718,
+            network: "bitcoin",
+            payee: "03e7156ae33b0a208d0744199163177e909e80176e55d97a2f221ede0f934dd9ad".to_owned(),
+            description: Some("1 cup coffee".to_owned()),
+        };
+        assert_eq!(decode(TEST_INVOICE), Ok(expected.clone()));
+        assert_eq!(decode(&format!(" LIGHTNING:{} ", TEST_INVOICE.to_uppercase())), Ok(expected.clone()));
+        assert!(expected.is_expired(1_496_314_718) && !expected.is_expired(1_496_314_717));
+    }
+
+    #[test]
+    fn a_changed_invoice_is_refused() {
+        for position in 0..TEST_INVOICE.len() {
+            let mut changed = TEST_INVOICE.to_owned().into_bytes();
+            changed[position] = if changed[position] == b'q' { b'p' } else { b'q' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(decode(&changed).is_err(), "{changed}");
+        }
+        assert_eq!(decode(&"l".repeat(MAX_INVOICE_LEN + 1)), Err(DecodeError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC{0,200}", tail in "[0-9a-z]{0,300}") {
+            let _ = decode(&text);
+            let _ = decode(&format!("lnbc{tail}"));
+            let _ = decode(&format!("lnbcrt17u1{tail}"));
+        }
+    }
+}

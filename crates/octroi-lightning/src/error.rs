@@ -29,6 +29,9 @@ pub enum NodeError {
     /// The settings given for the node cannot be used: the operator's fault, fatal at start.
     #[error("Lightning configuration: {0}")]
     Config(String),
+    /// The address to listen on is taken, or not this machine's: the operator's fault, fatal at start.
+    #[error("the Lightning node cannot listen on the address configured")]
+    CannotListen,
     /// The node was stopped.
     #[error("the Lightning node is stopped")]
     Stopped,

@@ -15,6 +15,7 @@ mod error;
 mod node;
 mod password;
 pub mod phoenixd;
+mod queue;
 
 pub use error::{NodeError, PayError};
 pub use node::{

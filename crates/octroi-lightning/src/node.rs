@@ -33,7 +33,8 @@ pub trait LightningNode: Send + Sync {
     /// The next settlement after `after` (the [`Settlement::cursor`] of an earlier one), waiting until there is one.
     ///
     /// At least once: a settlement not yet [acknowledged](Self::acknowledge) comes again after a restart, even when
-    /// it lies before `after`. Recognise it by its payment hash. One consumer at a time.
+    /// it lies before `after`; and some of the latest may, although they were acknowledged. Recognise them by their
+    /// payment hash. One consumer at a time.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node was stopped; otherwise transient: ask again.
@@ -81,6 +82,8 @@ pub struct Capabilities {
     pub fee_limit: bool,
     /// [`LightningNode::forget`] frees something.
     pub forget: bool,
+    /// The backend buys room to receive when it is needed, so [`Balances::inbound`] is no limit.
+    pub buys_inbound: bool,
 }
 
 /// An invoice to be made.
@@ -114,7 +117,7 @@ pub enum InvoiceState {
     Open,
     /// Paid.
     Settled {
-        /// What arrived: never less than the invoice asked, unless the backend took a fee on the way (phoenixd).
+        /// What the payer paid: never less than the invoice asked.
         amount: Msat,
         /// Seconds since the Unix epoch.
         settled_at: u64,
@@ -130,7 +133,7 @@ pub enum InvoiceState {
 pub struct Settlement {
     /// Whose invoice was paid. A settlement is counted once per payment hash.
     pub payment_hash: PaymentHash,
-    /// What arrived.
+    /// What the payer paid. A backend that bought room to receive for it may have kept a part (phoenixd's `fees`).
     pub amount: Msat,
     /// Seconds since the Unix epoch.
     pub settled_at: u64,

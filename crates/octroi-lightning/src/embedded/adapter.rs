@@ -25,7 +25,7 @@ impl LightningNode for EmbeddedNode {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { msat_invoices: true, pay: true, fee_limit: true, forget: true }
+        Capabilities { msat_invoices: true, pay: true, fee_limit: true, forget: true, buys_inbound: false }
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {

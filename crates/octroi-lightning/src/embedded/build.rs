@@ -127,7 +127,7 @@ pub(super) fn start_error(error: ldk_node::NodeError) -> NodeError {
         | Ldk::TxSyncFailed
         | Ldk::TxSyncTimeout
         | Ldk::WalletOperationTimeout => NodeError::Unreachable(format!("the chain source: {error}")),
-        Ldk::InvalidSocketAddress => NodeError::Config(format!("cannot listen: {error}")),
+        Ldk::InvalidSocketAddress => NodeError::CannotListen,
         Ldk::PersistenceFailed => storage(error),
         _ => NodeError::Config(error.to_string()),
     }

@@ -25,16 +25,13 @@ impl EmbeddedNode {
         let mut waiter = self.inner.waiters.register(hash).ok_or(PayError::AlreadyPaid)?;
         let max_fee = unsigned(max_fee).unwrap_or(0);
         self.run(move |inner| Ok(send(inner, &invoice, max_fee))).await??;
-        let outcome = match tokio::time::timeout(timeout, waiter.outcome()).await {
-            Ok(Some(outcome)) => outcome,
+        let Ok(Some(outcome)) = tokio::time::timeout(timeout, waiter.outcome()).await else {
             // Stopped, or out of time: the record may know more than the event that has not come.
-            Ok(None) | Err(_) => {
-                return match self.outgoing_state(&hash) {
-                    Outgoing::Paid(payment) => Ok(payment),
-                    Outgoing::Failed => Err(PayError::Failed("see the Lightning node's log".to_owned())),
-                    Outgoing::Pending | Outgoing::Unknown => Err(PayError::Pending),
-                };
-            }
+            return match self.outgoing_state(&hash) {
+                Outgoing::Paid(payment) => Ok(payment),
+                Outgoing::Failed => Err(PayError::Failed("see the Lightning node's log".to_owned())),
+                Outgoing::Pending | Outgoing::Unknown => Err(PayError::Pending),
+            };
         };
         match outcome {
             Ok((preimage, fee)) => Ok(Payment { preimage, payment_hash: hash, amount, fee }),

@@ -79,7 +79,7 @@ fn received(inner: &Inner, hash: PaymentHash, amount: u64) -> bool {
         return true;
     };
     let settled_at = inner.node.payment(&payment_id(&hash)).map(|record| record.latest_update_timestamp);
-    match inner.settlements.record(hash, amount, settled_at.unwrap_or_else(unix_now)) {
+    match inner.settlements.record((hash, amount, settled_at.unwrap_or_else(unix_now))) {
         Ok(true) => true,
         Ok(false) => {
             warn!("too many settlements wait for the ledger; the Lightning node's events wait too");

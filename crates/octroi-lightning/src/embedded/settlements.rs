@@ -4,40 +4,25 @@
 //! would hold up every event behind it, outcomes of payments among them. So a settlement is first written to the
 //! node's database under our own name, then the event is handled, and the record goes when it is acknowledged.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ldk_node::io::sqlite_store::SqliteStore;
 use ldk_node::lightning::util::persist::KVStoreSync;
 use octroi_l402::{Msat, PaymentHash};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::{NAMESPACE, storage};
+use crate::queue::{Arrival, Queue};
 use crate::{NodeError, Settlement};
 
 /// Most settlements waiting for the ledger. When it is reached the node's events wait in ldk-node's own queue.
-pub(super) const MAX_UNACKNOWLEDGED: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 
 const SETTLEMENTS: &str = "settlements";
 
 pub(super) struct Settlements {
     store: Arc<SqliteStore>,
-    /// Names this run of the node in cursors: positions are counted anew at every start, and all that was not
-    /// acknowledged is given out again.
-    run: String,
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
-    stopped: AtomicBool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    by_position: BTreeMap<u64, (PaymentHash, Msat, u64)>,
-    next: u64,
+    queue: Queue,
 }
 
 impl Settlements {
@@ -52,55 +37,44 @@ impl Settlements {
             left.push(found);
         }
         left.sort_unstable_by_key(|&(hash, _, settled_at)| (settled_at, hash));
-        let mut waiting = Waiting::default();
+        let queue = Queue::new();
         for settlement in left {
-            waiting.push(settlement);
+            queue.push(settlement);
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self {
-            store,
-            run: format!("{:x}", since.as_nanos()),
-            waiting: Mutex::new(waiting),
-            arrived: Notify::new(),
-            stopped: AtomicBool::new(false),
-        })
+        Ok(Self { store, queue })
     }
 
     /// Keeps a settlement durably. `Ok(false)` when there is no room: try again later.
     ///
     /// One that waits already is not written twice: ldk-node repeats an event after a crash.
-    pub(super) fn record(&self, hash: PaymentHash, amount: Msat, settled_at: u64) -> io::Result<bool> {
-        {
-            let waiting = self.waiting.lock();
-            if waiting.by_position.values().any(|(known, ..)| *known == hash) {
-                return Ok(true);
-            }
-            if waiting.by_position.len() >= MAX_UNACKNOWLEDGED {
-                return Ok(false);
-            }
+    pub(super) fn record(&self, arrival: Arrival) -> io::Result<bool> {
+        let (hash, amount, settled_at) = arrival;
+        if self.queue.find(&hash).is_some() {
+            return Ok(true);
         }
-        let record = format!("{} {settled_at}", amount.as_i64());
-        KVStoreSync::write(&*self.store, NAMESPACE, SETTLEMENTS, &hash.to_string(), record.into_bytes())?;
-        self.waiting.lock().push((hash, amount, settled_at));
-        self.arrived.notify_waiters();
+        if self.queue.len() >= MAX_WAITING {
+            return Ok(false);
+        }
+        let record = format!("{} {settled_at}", amount.as_i64()).into_bytes();
+        KVStoreSync::write(&*self.store, NAMESPACE, SETTLEMENTS, &hash.to_string(), record)?;
+        self.queue.push(arrival);
         Ok(true)
     }
 
-    /// The first settlement after `after`, waiting for one.
+    /// The first settlement after a cursor, waiting for one.
     pub(super) async fn next(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
-        let from = self.position_after(after);
         loop {
-            let arrived = self.arrived.notified();
-            tokio::pin!(arrived);
+            let changed = self.queue.changed.notified();
+            tokio::pin!(changed);
             // Registered before looking, so that nothing arrives unseen in between.
-            arrived.as_mut().enable();
-            if self.stopped.load(Ordering::Acquire) {
+            changed.as_mut().enable();
+            if self.queue.is_closed() {
                 return Err(NodeError::Stopped);
             }
-            if let Some(settlement) = self.first_from(from) {
+            if let Some(settlement) = self.queue.first_after(after) {
                 return Ok(settlement);
             }
-            arrived.await;
+            changed.await;
         }
     }
 
@@ -108,46 +82,22 @@ impl Settlements {
     pub(super) fn acknowledge(&self, hash: &PaymentHash) -> Result<(), NodeError> {
         KVStoreSync::remove(&*self.store, NAMESPACE, SETTLEMENTS, &hash.to_string(), false)
             .map_err(storage)?;
-        self.waiting.lock().by_position.retain(|_, (known, ..)| known != hash);
+        self.queue.remove(hash);
         Ok(())
     }
 
     /// A settlement that waits, by its hash: what arrived and when.
     pub(super) fn waiting(&self, hash: &PaymentHash) -> Option<(Msat, u64)> {
-        let waiting = self.waiting.lock();
-        waiting.by_position.values().find(|(known, ..)| known == hash).map(|&(_, amount, at)| (amount, at))
+        self.queue.find(hash).map(|(_, amount, settled_at)| (amount, settled_at))
     }
 
     /// Ends every wait.
     pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        self.arrived.notify_waiters();
-    }
-
-    /// A cursor of another run says nothing about this one's positions: start over.
-    fn position_after(&self, cursor: Option<&str>) -> u64 {
-        cursor
-            .and_then(|cursor| cursor.split_once(':'))
-            .filter(|(run, _)| *run == self.run)
-            .and_then(|(_, position)| position.parse::<u64>().ok())
-            .map_or(0, |position| position.saturating_add(1))
-    }
-
-    fn first_from(&self, from: u64) -> Option<Settlement> {
-        let waiting = self.waiting.lock();
-        let (position, &(payment_hash, amount, settled_at)) = waiting.by_position.range(from..).next()?;
-        Some(Settlement { payment_hash, amount, settled_at, cursor: format!("{}:{position}", self.run) })
+        self.queue.close();
     }
 }
 
-impl Waiting {
-    fn push(&mut self, settlement: (PaymentHash, Msat, u64)) {
-        self.by_position.insert(self.next, settlement);
-        self.next += 1;
-    }
-}
-
-fn read_record(key: &str, bytes: &[u8]) -> Option<(PaymentHash, Msat, u64)> {
+fn read_record(key: &str, bytes: &[u8]) -> Option<Arrival> {
     let (amount, settled_at) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
     Some((key.parse().ok()?, Msat::new(amount.parse().ok()?), settled_at.parse().ok()?))
 }
@@ -170,7 +120,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first_run = open(dir.path());
         for (byte, at) in [(3, 10), (1, 20), (2, 30)] {
-            assert!(first_run.record(hash(byte), Msat::new(i64::from(byte)), at).unwrap());
+            assert!(first_run.record((hash(byte), Msat::new(i64::from(byte)), at)).unwrap());
         }
         let a = first_run.next(None).await.unwrap();
         let b = first_run.next(Some(&a.cursor)).await.unwrap();
@@ -191,34 +141,24 @@ mod tests {
     async fn a_repeated_event_is_one_settlement() {
         let dir = tempfile::tempdir().unwrap();
         let settlements = open(dir.path());
-        assert!(settlements.record(hash(1), Msat::new(5), 1).unwrap());
-        assert!(settlements.record(hash(1), Msat::new(5), 2).unwrap());
+        assert!(settlements.record((hash(1), Msat::new(5), 1)).unwrap());
+        assert!(settlements.record((hash(1), Msat::new(5), 2)).unwrap());
         let only = settlements.next(None).await.unwrap();
         settlements.acknowledge(&only.payment_hash).unwrap();
-        assert_eq!(settlements.first_from(0), None);
+        assert_eq!(settlements.waiting(&only.payment_hash), None);
+        assert_eq!(settlements.queue.len(), 0);
     }
 
     #[tokio::test]
     async fn waiting_ends_when_money_arrives_and_when_the_node_stops() {
         let dir = tempfile::tempdir().unwrap();
-        let settlements = Arc::new(open(dir.path()));
+        let settlements = open(dir.path());
         let (arrival, _) = tokio::join!(settlements.next(None), async {
-            settlements.record(hash(9), Msat::new(1), 1).unwrap();
+            settlements.record((hash(9), Msat::new(1), 1)).unwrap();
         });
         let cursor = arrival.unwrap().cursor;
         let (stopped, ()) = tokio::join!(settlements.next(Some(&cursor)), async { settlements.stop() });
         assert_eq!(stopped, Err(NodeError::Stopped));
-    }
-
-    #[test]
-    fn foreign_cursors_start_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let settlements = open(dir.path());
-        for cursor in ["", ":", "x:5", "5", "x:", "é:1", "18446744073709551616"] {
-            assert_eq!(settlements.position_after(Some(cursor)), 0, "{cursor}");
-        }
-        let own = format!("{}:{}", settlements.run, u64::MAX);
-        assert_eq!(settlements.position_after(Some(&own)), u64::MAX);
     }
 
     #[test]

@@ -1,0 +1,173 @@
+//! The operator's phoenixd, over its HTTP API.
+//!
+//! phoenixd counts in whole satoshis, so invoices are rounded up. It buys room to receive by itself, for a fee that
+//! it keeps from what arrives; the payer is credited with what they paid. What settled is found by asking its list
+//! of received payments again and again: unlike its websocket, the list tells of what arrived while nobody listened.
+
+mod http;
+mod paying;
+mod settled;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use octroi_l402::{Msat, PaymentHash};
+use reqwest::Method;
+use url::Url;
+
+use self::http::Http;
+use self::settled::Settled;
+use self::wire::{Balance, Created, Incoming, Info};
+use crate::node::msat;
+use crate::{
+    Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
+    NodeInfo, Outgoing, Password, PayError, Payment, Settlement, bolt11,
+};
+
+/// A client of a phoenixd.
+pub struct Phoenixd {
+    http: Http,
+    settled: Settled,
+}
+
+impl Phoenixd {
+    /// A client of the phoenixd at `url` (usually `http://127.0.0.1:9740`). Nothing is sent yet.
+    ///
+    /// `password` is `http-password` of its `phoenix.conf`, or `http-password-limited-access` for a gate that only
+    /// receives.
+    ///
+    /// # Errors
+    /// [`NodeError::Config`] when `url` is not `http` or `https`, or carries a user name or password.
+    pub fn new(url: &Url, password: Password) -> Result<Self, NodeError> {
+        Ok(Self { http: Http::new(url, password)?, settled: Settled::new() })
+    }
+
+    /// What phoenixd says of an invoice of ours; `None` when it does not know it.
+    async fn incoming(&self, hash: &PaymentHash) -> Result<Option<Incoming>, NodeError> {
+        self.http.find(&format!("payments/incoming/{hash}")).await
+    }
+
+    async fn node_info(&self) -> Result<Info, NodeError> {
+        self.http.call(Method::GET, "getinfo", &[]).await
+    }
+}
+
+#[async_trait]
+impl LightningNode for Phoenixd {
+    fn backend(&self) -> &'static str {
+        "phoenixd"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { msat_invoices: false, pay: true, fee_limit: false, forget: false, buys_inbound: true }
+    }
+
+    async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
+        let sat = request.amount.ceil_to_sat();
+        if sat <= 0 {
+            return Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned()));
+        }
+        let form = [
+            ("amountSat", sat.to_string()),
+            ("description", request.bounded_description().to_owned()),
+            ("expirySeconds", request.expiry_secs().to_string()),
+        ];
+        let created: Created = self.http.call(Method::POST, "createinvoice", &form).await?;
+        // The invoice is what the payer sees, so it is what counts.
+        let decoded =
+            bolt11::decode(&created.serialized).map_err(|error| NodeError::BadReply(error.to_string()))?;
+        if decoded.amount != Msat::from_sat(sat) {
+            return Err(NodeError::BadReply("the invoice asks for another amount".to_owned()));
+        }
+        Ok(Invoice {
+            bolt11: created.serialized,
+            payment_hash: decoded.payment_hash,
+            amount: decoded.amount.unwrap_or(Msat::ZERO),
+            expires_at: decoded.expires_at,
+        })
+    }
+
+    async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
+        let Some(payment) = self.incoming(payment_hash).await? else { return Ok(InvoiceState::Unknown) };
+        if let Some((_, amount, completed_at)) = payment.arrival() {
+            return Ok(InvoiceState::Settled { amount, settled_at: completed_at / 1000 });
+        }
+        Ok(if payment.is_expired { InvoiceState::Expired } else { InvoiceState::Open })
+    }
+
+    async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
+        self.settled.next(&self.http, after).await
+    }
+
+    async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {
+        self.settled.acknowledge(&settlement.payment_hash);
+        Ok(())
+    }
+
+    /// phoenixd keeps its own records.
+    async fn forget(&self, _payment_hash: &PaymentHash) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn pay(&self, bolt11: &str, _max_fee: Msat, timeout: Duration) -> Result<Payment, PayError> {
+        paying::pay(&self.http, bolt11, timeout).await
+    }
+
+    async fn outgoing(&self, payment_hash: &PaymentHash) -> Result<Outgoing, NodeError> {
+        paying::outgoing(&self.http, payment_hash).await
+    }
+
+    async fn balances(&self) -> Result<Balances, NodeError> {
+        let balance: Balance = self.http.call(Method::GET, "getbalance", &[]).await?;
+        let info = self.node_info().await?;
+        let inbound = info
+            .channels
+            .iter()
+            .filter_map(|channel| channel.inbound_liquidity_sat)
+            .fold(0, u64::saturating_add);
+        let inbound = sat(inbound)?;
+        Ok(Balances {
+            outbound: sat(balance.balance_sat)?,
+            inbound,
+            inbound_htlc_max: inbound,
+            onchain_sat: 0,
+        })
+    }
+
+    async fn info(&self) -> Result<NodeInfo, NodeError> {
+        let info = self.node_info().await?;
+        Ok(NodeInfo {
+            alias: None,
+            network: info.network().to_owned(),
+            block_height: info.block_height.unwrap_or(0),
+            synced: info.block_height.is_some(),
+            channels: info.channels.len(),
+            usable_channels: info.channels.iter().filter(|channel| channel.is_usable()).count(),
+            id: info.node_id,
+        })
+    }
+
+    async fn channels(&self) -> Result<Vec<Channel>, NodeError> {
+        let info = self.node_info().await?;
+        let channels = info.channels.into_iter().map(|channel| {
+            Ok(Channel {
+                peer: String::new(),
+                capacity_sat: channel.capacity_sat.unwrap_or(0),
+                outbound: sat(channel.balance_sat.unwrap_or(0))?,
+                inbound: sat(channel.inbound_liquidity_sat.unwrap_or(0))?,
+                usable: channel.is_usable(),
+                id: channel.channel_id.unwrap_or_default(),
+            })
+        });
+        channels.collect()
+    }
+}
+
+/// Whole satoshis of a reply.
+fn sat(sat: u64) -> Result<Msat, NodeError> {
+    let amount = sat.checked_mul(1000).and_then(msat);
+    amount.ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
+}
