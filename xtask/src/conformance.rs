@@ -11,7 +11,7 @@ const REQUIREMENTS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
 /// Direct and through the gate, compared check by check: a test like the others, its table shown.
 pub(crate) fn compare() -> Chore {
-    test::run(&["--package", "octroi", "--test", "conformance", "--", "--nocapture"])
+    test::run(&["--test", "conformance", "--", "--nocapture"])
 }
 
 /// Against the server at `url`, which must let the suite in without a credential: it can send none.

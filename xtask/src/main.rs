@@ -17,8 +17,9 @@ use process::Chore;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test [ARGS…]           install what the tests need, then run them all; ARGS go to `cargo test`
+  test [ARGS…]           install what the tests need, then run them all; ARGS (a name, --test NAME) go to `cargo test`
   lint                   formatting, clippy with warnings as errors, cargo deny
+  deny                   licences, advisories, duplicates and sources of the dependencies, a part of lint
   conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
   fuzz [--seconds N]     every fuzz target, N seconds each (60)
   readme                 the commands of README.md that are marked to be run
@@ -45,6 +46,7 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
     Some(match arguments {
         ["test", more @ ..] => test::run(more),
         ["lint"] => lint::run(),
+        ["deny"] => deny::run(),
         ["conformance"] => conformance::compare(),
         ["conformance", "--url", url] => conformance::against(url),
         ["fuzz"] => fuzz::run(fuzz::SECONDS),
