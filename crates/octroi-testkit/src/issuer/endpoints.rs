@@ -1,0 +1,119 @@
+//! What the endpoints answer.
+
+use aws_lc_rs::constant_time;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use super::faults::Endpoint;
+use super::{State, TokenSpec};
+
+/// How long a token from the token endpoint is good, in seconds.
+const TTL_SECONDS: u64 = 3600;
+
+impl State {
+    /// The endpoint at a path.
+    pub(super) fn endpoint_at(&self, path: &str) -> Option<Endpoint> {
+        const OAUTH: &str = "/.well-known/oauth-authorization-server";
+        const OPENID: &str = "/.well-known/openid-configuration";
+        let own = self.path.trim_end_matches('/');
+        let below = path.strip_prefix(own);
+        match (path.strip_prefix(OAUTH), path.strip_prefix(OPENID), below) {
+            (Some(rest), ..) if rest == own => Some(Endpoint::AuthorizationServerMetadata),
+            (_, Some(rest), _) if rest == own => Some(Endpoint::OpenidConfiguration),
+            (.., Some(OPENID)) => Some(Endpoint::OpenidConfigurationBelow),
+            (.., Some("/jwks")) => Some(Endpoint::Jwks),
+            (.., Some("/token")) => Some(Endpoint::Token),
+            _ => None,
+        }
+    }
+
+    /// Authorization server metadata (RFC 8414 §2). It names no authorization endpoint, having none.
+    pub(super) fn metadata(&self) -> Value {
+        json!({
+            "issuer": self.url,
+            "jwks_uri": self.endpoint("jwks"),
+            "token_endpoint": self.endpoint("token"),
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "code_challenge_methods_supported": ["S256"],
+        })
+    }
+
+    /// A token request: client credentials (RFC 6749 §4.4) for one resource (RFC 8707 §2).
+    pub(super) fn grant(&self, authorization: Option<&HeaderValue>, form: &[u8]) -> (StatusCode, Value) {
+        match self.granted(authorization, form) {
+            Ok(answer) => (StatusCode::OK, answer),
+            Err("invalid_client") => (StatusCode::UNAUTHORIZED, json!({ "error": "invalid_client" })),
+            Err(error) => (StatusCode::BAD_REQUEST, json!({ "error": error })),
+        }
+    }
+
+    /// The answer, or the error code of RFC 6749 §5.2 or RFC 8707 §2.
+    fn granted(&self, authorization: Option<&HeaderValue>, form: &[u8]) -> Result<Value, &'static str> {
+        let form: Vec<(String, String)> =
+            url::form_urlencoded::parse(form).into_owned().filter(|(_, value)| !value.is_empty()).collect();
+        let field = |name: &str| {
+            let mut values = form.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+            match (values.next(), values.next()) {
+                (value, None) => Ok(value),
+                // RFC 6749 §3.2: parameters must not be repeated; several resources are not offered here.
+                (_, Some(_)) => Err("invalid_request"),
+            }
+        };
+        if field("grant_type")?.ok_or("invalid_request")? != "client_credentials" {
+            return Err("unsupported_grant_type");
+        }
+        let basic = authorization.and_then(basic_credentials);
+        let posted = field("client_id")?.zip(field("client_secret")?);
+        let (id, secret) = match &basic {
+            Some((id, secret)) => (id.as_str(), secret.as_str()),
+            None => posted.ok_or("invalid_client")?,
+        };
+        let scopes = self.granted_scopes(id, secret, field("scope")?)?;
+        let audience = field("resource")?.or(field("audience")?).ok_or("invalid_target")?;
+        let mut spec = TokenSpec::new(id, audience).ttl_seconds(TTL_SECONDS);
+        id.clone_into(&mut spec.client_id);
+        spec.scopes.clone_from(&scopes);
+        Ok(json!({
+            "access_token": self.token(spec),
+            "token_type": "Bearer",
+            "expires_in": TTL_SECONDS,
+            "scope": scopes.join(" "),
+        }))
+    }
+
+    /// The scopes asked for, or all that the client may have.
+    fn granted_scopes(
+        &self,
+        id: &str,
+        secret: &str,
+        asked: Option<&str>,
+    ) -> Result<Vec<String>, &'static str> {
+        let clients = self.clients.lock();
+        let client = clients.get(id).ok_or("invalid_client")?;
+        constant_time::verify_slices_are_equal(client.secret.as_bytes(), secret.as_bytes())
+            .map_err(|_| "invalid_client")?;
+        let Some(asked) = asked else { return Ok(client.scopes.clone()) };
+        let asked: Vec<String> = asked.split_ascii_whitespace().map(str::to_owned).collect();
+        if asked.iter().all(|scope| client.scopes.contains(scope)) { Ok(asked) } else { Err("invalid_scope") }
+    }
+}
+
+/// `client_secret_basic` (RFC 6749 §2.3.1): each half is form-encoded.
+fn basic_credentials(authorization: &HeaderValue) -> Option<(String, String)> {
+    let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let plain = |half: &str| {
+        url::form_urlencoded::parse(half.as_bytes())
+            .next()
+            .map_or_else(String::new, |(name, _)| name.into_owned())
+    };
+    Some((plain(id), plain(secret)))
+}
