@@ -10,6 +10,7 @@ pub(crate) mod stdio;
 
 pub use body::UpstreamBody;
 pub use error::{SettingsError, UpstreamError};
+pub(crate) use http::is_event_stream;
 pub use http::{HttpSettings, HttpUpstream};
 pub use stdio::{StdioSettings, StdioUpstream};
 

@@ -70,14 +70,11 @@ pub struct HttpSettings {
 
 /// A Streamable HTTP server. Clones share their connections.
 #[derive(Clone)]
-pub struct HttpUpstream {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    target: Arc<Target>,
-}
+pub struct HttpUpstream(Arc<Target>);
 
 /// What is the same for every request.
-#[derive(Debug)]
 struct Target {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     uri: Uri,
     host: HeaderValue,
     first_byte_timeout: Duration,
@@ -103,6 +100,7 @@ impl HttpUpstream {
         let authority = uri.authority().ok_or(SettingsError::Url)?;
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| SettingsError::Url)?;
         let target = Target {
+            client: client(settings)?,
             uri,
             host,
             first_byte_timeout: settings.first_byte_timeout,
@@ -110,13 +108,13 @@ impl HttpUpstream {
             stream_idle_timeout: settings.stream_idle_timeout,
             max_response_bytes: settings.max_response_bytes as u64,
         };
-        Ok(Self { client: client(settings)?, target: Arc::new(target) })
+        Ok(Self(Arc::new(target)))
     }
 }
 
 impl std::fmt::Debug for HttpUpstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpUpstream").field("uri", &self.target.uri).finish_non_exhaustive()
+        f.debug_struct("HttpUpstream").field("uri", &self.0.uri).finish_non_exhaustive()
     }
 }
 
@@ -130,10 +128,10 @@ impl Service<Request<Full<Bytes>>> for HttpUpstream {
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> UpstreamFuture {
-        let target = Arc::clone(&self.target);
+        let target = Arc::clone(&self.0);
         target.address(&mut request);
         let streams = request.method() == Method::GET;
-        let answer = self.client.request(request);
+        let answer = target.client.request(request);
         Box::pin(async move {
             let after = if streams { target.stream_idle_timeout } else { target.first_byte_timeout };
             match tokio::time::timeout(after, answer).await {

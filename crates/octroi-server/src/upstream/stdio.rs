@@ -259,8 +259,7 @@ impl NoSession {
 /// Whether a request without a body comes from a modern client: GET and DELETE are gone there.
 fn modern_version(headers: &HeaderMap) -> bool {
     let version = headers.get(headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
-    let modern = version.and_then(era::Revision::parse).is_some_and(|revision| revision.era() == Era::Modern);
-    modern
+    version.and_then(era::Revision::parse).is_some_and(|revision| revision.era() == Era::Modern)
 }
 
 #[cfg(test)]

@@ -144,6 +144,14 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+impl Shared {
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.current.lock().as_ref().map_or(0, |child| child.state.lock().pending.len())
+    }
+}
+
 /// Why there is no child.
 enum NotNow {
     Wait(Duration),
