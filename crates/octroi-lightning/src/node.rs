@@ -233,11 +233,6 @@ pub(crate) fn msat(unsigned: u64) -> Option<Msat> {
     i64::try_from(unsigned).ok().map(Msat::new)
 }
 
-/// The gate's millisatoshis as nodes count them; `None` below zero.
-pub(crate) fn unsigned(amount: Msat) -> Option<u64> {
-    u64::try_from(amount.as_i64()).ok()
-}
-
 /// Shortest and longest time an invoice made here can be paid.
 const EXPIRY: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);

@@ -1,7 +1,6 @@
 //! Settlements that wait for the ledger, in the order in which they were learned of.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use octroi_l402::{Msat, PaymentHash};
@@ -20,9 +19,8 @@ pub(crate) type Arrival = (PaymentHash, Msat, u64);
 pub(crate) struct Queue {
     run: String,
     waiting: Mutex<Waiting>,
-    /// Woken when something arrives, and when it is closed.
+    /// Woken when something arrives.
     pub(crate) changed: Notify,
-    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -35,7 +33,7 @@ impl Queue {
     pub(crate) fn new() -> Self {
         // The time in nanoseconds names the run: no two starts share it.
         let run = format!("{:x}", UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
-        Self { run, waiting: Mutex::default(), changed: Notify::new(), closed: AtomicBool::new(false) }
+        Self { run, waiting: Mutex::default(), changed: Notify::new() }
     }
 
     /// Puts one at the end.
@@ -50,6 +48,7 @@ impl Queue {
     }
 
     /// The one whose payment hash this is.
+    #[cfg(feature = "embedded")]
     pub(crate) fn find(&self, hash: &PaymentHash) -> Option<Arrival> {
         self.waiting.lock().by_position.values().find(|(known, ..)| known == hash).copied()
     }
@@ -72,16 +71,6 @@ impl Queue {
         let (position, &(payment_hash, amount, settled_at)) = waiting.by_position.range(from..).next()?;
         let cursor = format!("{}.{position}.{settled_at}", self.run);
         Some(Settlement { payment_hash, amount, settled_at, cursor })
-    }
-
-    /// Ends every wait, now and later.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
     }
 
     fn own_position(&self, cursor: Option<&str>) -> Option<u64> {
@@ -118,7 +107,7 @@ mod tests {
         assert_eq!((second.payment_hash, settled_at(&second.cursor)), (arrival(2).0, Some(2)));
         let third = queue.first_after(Some(&second.cursor)).unwrap();
         assert_eq!(queue.first_after(Some(&third.cursor)), None);
-        assert_eq!((queue.len(), queue.find(&third.payment_hash)), (2, Some(arrival(3))));
+        assert_eq!((queue.len(), queue.remove(&third.payment_hash)), (2, Some(arrival(3))));
     }
 
     proptest! {

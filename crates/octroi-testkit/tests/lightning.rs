@@ -1,5 +1,8 @@
 //! Real payments between two embedded nodes: each is seen once as a settlement, through restarts and crashes.
 
+// Helpers of tests may fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

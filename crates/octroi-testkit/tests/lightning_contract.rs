@@ -1,6 +1,9 @@
 //! What every backend promises, asked of each: the embedded node itself, and the phoenixd client before the wallet's
 //! HTTP API, behind which stands the same kind of node.
 
+// Helpers of tests may fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

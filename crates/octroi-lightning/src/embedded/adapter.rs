@@ -8,8 +8,8 @@ use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
 use ldk_node::payment::{PaymentDirection, PaymentStatus};
 use octroi_l402::{Msat, PaymentHash};
 
-use super::{EmbeddedNode, Inner, payment_id, storage};
-use crate::node::{msat, unix_now, unsigned};
+use super::{EmbeddedNode, Inner, payment_id, storage, unsigned};
+use crate::node::{msat, unix_now};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
     NodeInfo, Outgoing, PayError, Payment, Settlement, bolt11,

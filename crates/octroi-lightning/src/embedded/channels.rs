@@ -6,9 +6,8 @@ use std::time::Duration;
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use octroi_l402::Msat;
 
-use super::{EmbeddedNode, peer_id};
+use super::{EmbeddedNode, peer_id, unsigned};
 use crate::NodeError;
-use crate::node::unsigned;
 
 /// How often channels are looked at while waiting for one to become usable.
 const LOOK: Duration = Duration::from_millis(2);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ldk_node::bitcoin::secp256k1::PublicKey;
-use octroi_l402::PaymentHash;
+use octroi_l402::{Msat, PaymentHash};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -154,6 +154,7 @@ fn shut_down(inner: &Inner, runtime: Option<Runtime>) {
     if let Err(error) = inner.node.stop() {
         tracing::warn!(%error, "the Lightning node did not stop cleanly");
     }
+    inner.waiters.abandon();
     runtime.shutdown_timeout(build::SHUTDOWN);
 }
 
@@ -169,4 +170,9 @@ fn peer_id(hex: &str) -> Result<PublicKey, NodeError> {
 /// ldk-node's name for an incoming or outgoing BOLT 11 payment: the hash itself.
 const fn payment_id(hash: &PaymentHash) -> ldk_node::lightning::ln::channelmanager::PaymentId {
     ldk_node::lightning::ln::channelmanager::PaymentId(*hash.as_bytes())
+}
+
+/// The gate's millisatoshis as the node counts them; `None` below zero.
+fn unsigned(amount: Msat) -> Option<u64> {
+    u64::try_from(amount.as_i64()).ok()
 }

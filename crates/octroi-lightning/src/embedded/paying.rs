@@ -8,8 +8,8 @@ use ldk_node::lightning_invoice::Bolt11Invoice;
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
 use octroi_l402::{Msat, PaymentHash, Preimage};
 
-use super::{EmbeddedNode, Inner, payment_id};
-use crate::node::{msat, unsigned};
+use super::{EmbeddedNode, Inner, payment_id, unsigned};
+use crate::node::msat;
 use crate::{NodeError, Outgoing, PayError, Payment, bolt11};
 
 impl EmbeddedNode {

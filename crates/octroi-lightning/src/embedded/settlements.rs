@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ldk_node::io::sqlite_store::SqliteStore;
 use ldk_node::lightning::util::persist::KVStoreSync;
@@ -23,6 +24,7 @@ const SETTLEMENTS: &str = "settlements";
 pub(super) struct Settlements {
     store: Arc<SqliteStore>,
     queue: Queue,
+    stopped: AtomicBool,
 }
 
 impl Settlements {
@@ -41,7 +43,7 @@ impl Settlements {
         for settlement in left {
             queue.push(settlement);
         }
-        Ok(Self { store, queue })
+        Ok(Self { store, queue, stopped: AtomicBool::new(false) })
     }
 
     /// Keeps a settlement durably. `Ok(false)` when there is no room: try again later.
@@ -68,7 +70,7 @@ impl Settlements {
             tokio::pin!(changed);
             // Registered before looking, so that nothing arrives unseen in between.
             changed.as_mut().enable();
-            if self.queue.is_closed() {
+            if self.stopped.load(Ordering::Acquire) {
                 return Err(NodeError::Stopped);
             }
             if let Some(settlement) = self.queue.first_after(after) {
@@ -91,9 +93,10 @@ impl Settlements {
         self.queue.find(hash).map(|(_, amount, settled_at)| (amount, settled_at))
     }
 
-    /// Ends every wait.
+    /// Ends every wait, now and later.
     pub(super) fn stop(&self) {
-        self.queue.close();
+        self.stopped.store(true, Ordering::Release);
+        self.queue.changed.notify_waiters();
     }
 }
 

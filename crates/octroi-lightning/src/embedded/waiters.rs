@@ -52,6 +52,11 @@ impl Waiters {
             let _ = sender.send(outcome);
         }
     }
+
+    /// Sends everybody away without an outcome: the node stops.
+    pub(super) fn abandon(&self) {
+        self.0.lock().taken.clear();
+    }
 }
 
 impl Waiter {
@@ -88,5 +93,12 @@ mod tests {
         drop(second);
         assert!(waiters.0.lock().taken.is_empty());
         waiters.resolve(&hash, Err(None));
+    }
+    #[tokio::test]
+    async fn a_node_that_stops_leaves_nobody_waiting() {
+        let waiters = Arc::new(Waiters::default());
+        let mut waiter = waiters.register(PaymentHash::from_bytes([1; 32])).unwrap();
+        waiters.abandon();
+        assert!(waiter.outcome().await.is_none());
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_l402::Msat;
+use octroi_lightning::NodeError;
 use octroi_lightning::embedded::{EmbeddedConfig, EmbeddedNode, Network};
-use octroi_lightning::{LightningNode, NodeError};
 
 pub use self::store::StoreDir;
 use crate::chain::Regtest;
