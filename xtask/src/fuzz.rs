@@ -32,7 +32,7 @@ pub(crate) fn run(seconds: u32) -> Chore {
         fs::create_dir_all(&corpus).map_err(about(&corpus))?;
         // The sanitizers need a nightly compiler; the targets are safe Rust and assert their own properties.
         let mut command = Command::new(&tool);
-        command.args(["run", "--sanitizer", "none", &name]).arg(&corpus).current_dir(&fuzz);
+        command.args(["run", "--sanitizer", "none", "--all-features", &name]).arg(&corpus).current_dir(&fuzz);
         let seeds = fuzz.join("seeds").join(&name);
         if seeds.is_dir() {
             command.arg(seeds);
