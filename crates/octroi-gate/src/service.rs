@@ -12,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::header::CONTENT_TYPE;
@@ -31,6 +32,9 @@ use crate::gate::{Admission, Call, Gate};
 use crate::own_tools;
 use crate::reason::Reason;
 use crate::refusal::{Form, Refusal};
+
+/// How long a caller may take to send its request's body.
+const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// Puts a [`Gate`] in front of a service.
 #[derive(Clone)]
@@ -185,7 +189,10 @@ where
         let text = "Content-Type must be application/json";
         return Err(Refusal::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, -32600, text));
     }
-    match Limited::new(body, max).collect().await {
+    let Ok(read) = tokio::time::timeout(BODY_WAIT, Limited::new(body, max).collect()).await else {
+        return Err(Refusal::malformed(StatusCode::REQUEST_TIMEOUT, -32600, "the request body came too slowly"));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let text = format!("the request body is longer than {max} bytes");

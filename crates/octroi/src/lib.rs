@@ -1,7 +1,10 @@
 //! The `octroi` command as a library: configuration, commands, wiring. The binary only calls [`main`].
 
 pub mod check;
+pub mod commands;
 pub mod config;
+mod logging;
+pub mod wiring;
 
 use std::process::ExitCode;
 
@@ -19,11 +22,17 @@ struct Cli {
 enum Command {
     /// Read a configuration and show what the gate would do.
     Check(check::CheckArgs),
+    /// Run the gate.
+    Serve(commands::serve::ServeArgs),
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // One cryptographic backend for the whole process. The Lightning node's libraries compile another one in, and rustls
+    // refuses to guess; an error means that a provider is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
     }
 }

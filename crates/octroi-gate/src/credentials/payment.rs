@@ -56,10 +56,13 @@ impl Proof {
         }
     }
 
-    /// Whether both are the same credential, however they were written.
+    /// Whether both are the same credential, however they were written: one token in two spellings, or once with its
+    /// preimage as a caveat, is one credential.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Credential(a), Self::Credential(b)) => a == b,
+            (Self::Credential(a), Self::Credential(b)) => {
+                a == b || matches!((a.claimed_identifier(), b.claimed_identifier()), (Ok(a), Ok(b)) if a == b)
+            }
             (Self::Solution(a), Self::Solution(b)) => a == b,
             _ => false,
         }

@@ -225,6 +225,14 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+impl Session {
+    /// How many messages wait for the server stream.
+    pub(super) fn kept(&self) -> usize {
+        self.state.lock().backlog.len()
+    }
+}
+
 impl Listener for Session {
     fn line(&self, line: Bytes) -> bool {
         let Some(envelope) = Envelope::read(&line) else { return false };

@@ -70,8 +70,9 @@ async fn what_comes_unasked_waits_for_the_server_stream() {
     let session = open(&upstream).await;
     let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     assert_eq!(post(&upstream, Some(&session), initialized).await.unwrap().status(), 202);
-    // The script answers this after it has asked for roots.
-    tool(&upstream, &session, 1, "seen").await;
+    while upstream.0.shelf.find(&named(&session)).unwrap().kept() == 0 {
+        tokio::task::yield_now().await;
+    }
     let mut stream = Events::of(send(&upstream, Method::GET, Some(&session), "").await.unwrap());
     assert_eq!(stream.message().await["id"], "roots");
     tool(&upstream, &session, 2, "log").await;

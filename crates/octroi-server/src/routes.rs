@@ -1,0 +1,197 @@
+//! From a path to what answers there.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Either, Full, Limited};
+use octroi_gate::{BoxError, GateBody, Refusal, Till};
+use serde_json::{Value, json};
+use tower::Service;
+
+use crate::admin::{Admin, AdminPage};
+use crate::endpoint::Endpoint;
+use crate::free_door;
+use crate::upstream::UpstreamBody;
+
+/// Longest body of a solved puzzle, in bytes: a challenge, its nonce and white space.
+const SOLUTION_BYTES_MAX: usize = 16 * 1024;
+
+/// The body of every reply of the gate.
+pub type ReplyBody = Either<GateBody<UpstreamBody>, Full<Bytes>>;
+
+/// What answers at a path.
+enum Route {
+    Mcp(Arc<Endpoint>),
+    WorkChallenge(Arc<Endpoint>),
+    WorkVerify(Arc<Endpoint>),
+    Metadata(Bytes),
+    Admin(AdminPage),
+}
+
+/// Every path of the gate's listener.
+pub struct Routes {
+    by_path: HashMap<String, Route>,
+    admin: Admin,
+}
+
+impl Routes {
+    /// The routes of `endpoints`, and the operator's pages.
+    ///
+    /// The root metadata path can speak for one resource only: the first endpoint that has metadata gets it.
+    pub fn new(endpoints: &[Arc<Endpoint>], admin: Admin) -> Self {
+        let mut by_path = HashMap::new();
+        for page in AdminPage::ALL {
+            by_path.insert(page.path().to_owned(), Route::Admin(page));
+        }
+        for endpoint in endpoints {
+            let at = |suffix: &str| format!("{}{suffix}", endpoint.path);
+            by_path.insert(at(""), Route::Mcp(Arc::clone(endpoint)));
+            by_path.insert(at("/pow/challenge"), Route::WorkChallenge(Arc::clone(endpoint)));
+            by_path.insert(at("/pow/verify"), Route::WorkVerify(Arc::clone(endpoint)));
+            for metadata in &endpoint.metadata {
+                for path in &metadata.paths {
+                    let document = Bytes::from(metadata.document.clone());
+                    by_path.entry(path.clone()).or_insert(Route::Metadata(document));
+                }
+            }
+        }
+        Self { by_path, admin }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
+    where
+        B: Body + Send + 'static,
+        B::Data: Buf + Send,
+        B::Error: Into<BoxError>,
+    {
+        match self.by_path.get(request.uri().path()) {
+            Some(Route::Mcp(endpoint)) => mcp(endpoint, request).await,
+            Some(Route::WorkChallenge(endpoint)) => work(endpoint, request, Step::Challenge).await,
+            Some(Route::WorkVerify(endpoint)) => work(endpoint, request, Step::Verify).await,
+            Some(Route::Metadata(document)) => metadata(request.method(), document),
+            Some(Route::Admin(page)) => whole(self.admin.answer(*page, request.method(), request.headers(), peer).await),
+            None => json_reply(StatusCode::NOT_FOUND, &json!({"message": "there is nothing at this path"})),
+        }
+    }
+}
+
+async fn mcp<B>(endpoint: &Endpoint, request: Request<B>) -> Response<ReplyBody>
+where
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    if let Some(reply) = stop_at_the_door(endpoint, &request) {
+        return reply;
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let Ok(response) = endpoint.service.clone().call(request).await;
+    let mut response = response.map(Either::Left);
+    endpoint.origins.mark(origin.as_ref(), response.headers_mut());
+    response
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Challenge,
+    Verify,
+}
+
+/// `POST …/pow/challenge` and `POST …/pow/verify`.
+async fn work<B>(endpoint: &Endpoint, request: Request<B>, step: Step) -> Response<ReplyBody>
+where
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    if let Some(reply) = stop_at_the_door(endpoint, &request) {
+        return reply;
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = if request.method() == Method::POST {
+        match endpoint.gate.till() {
+            Some(till) => work_step(till, endpoint.gate.service(), request, step).await,
+            None => json_reply(StatusCode::NOT_FOUND, &json!({"message": "this server does not take work"})),
+        }
+    } else {
+        json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"message": "use POST"}))
+    };
+    endpoint.origins.mark(origin.as_ref(), response.headers_mut());
+    response
+}
+
+async fn work_step<B>(till: &Till, service: &str, request: Request<B>, step: Step) -> Response<ReplyBody>
+where
+    B: Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    let answered = match step {
+        Step::Challenge => free_door::challenge(till, service),
+        Step::Verify => match Limited::new(request.into_body(), SOLUTION_BYTES_MAX).collect().await {
+            Ok(body) => free_door::verify(till, service, &body.to_bytes()).await,
+            Err(_) => {
+                let message = format!("a solution is at most {SOLUTION_BYTES_MAX} bytes");
+                return json_reply(StatusCode::PAYLOAD_TOO_LARGE, &json!({"message": message}));
+            }
+        },
+    };
+    match answered {
+        Ok(content) => json_reply(StatusCode::OK, &content),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response<ReplyBody> {
+    json_reply(refusal.status(), &json!({"reason": refusal.reason.code(), "message": refusal.message}))
+}
+
+/// Preflights, and browsers that must not come in.
+fn stop_at_the_door<B>(endpoint: &Endpoint, request: &Request<B>) -> Option<Response<ReplyBody>> {
+    if !endpoint.origins.admits(request.headers()) {
+        let message = "this Host or Origin may not call; see `allowed_origins` and `public_url`";
+        return Some(json_reply(StatusCode::FORBIDDEN, &json!({"message": message})));
+    }
+    if request.method() != Method::OPTIONS {
+        return None;
+    }
+    let mut reply = Response::new(Either::Right(Full::default()));
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    *reply.headers_mut() = endpoint.origins.preflight(request.headers());
+    Some(reply)
+}
+
+/// Protected resource metadata is public, also for pages of any origin.
+fn metadata(method: &Method, document: &Bytes) -> Response<ReplyBody> {
+    let body = match *method {
+        Method::GET => document.clone(),
+        Method::OPTIONS | Method::HEAD => Bytes::new(),
+        _ => return json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"message": "use GET"})),
+    };
+    let mut reply = Response::new(Either::Right(Full::new(body)));
+    let headers: &mut HeaderMap = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    reply
+}
+
+fn whole(reply: Response<Bytes>) -> Response<ReplyBody> {
+    reply.map(|bytes| Either::Right(Full::new(bytes)))
+}
+
+pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response<ReplyBody> {
+    let mut reply = Response::new(Either::Right(Full::new(Bytes::from(body.to_string()))));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}

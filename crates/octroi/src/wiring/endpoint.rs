@@ -1,0 +1,173 @@
+//! One MCP server: its upstream, its identity desk, its till and its gate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use octroi_gate::policy::Policy;
+use octroi_gate::{
+    ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders, Till, TillSettings,
+    WorkSettings,
+};
+use octroi_identity::{Algorithm, IdentityConfig, Provider, Verifier};
+use octroi_ledger::Ledger;
+use octroi_mcp::json;
+use octroi_pow::Difficulty;
+use octroi_server::upstream::{HttpSettings, HttpUpstream, StdioSettings, StdioUpstream, Upstream};
+use octroi_server::{Endpoint, GateTools, OriginRules, ToolNames};
+
+use super::policy::policy;
+use super::{Keys, Node, StartError};
+use crate::config::{self, Config, ServerConfig};
+
+/// How long a puzzle may be solved.
+const PUZZLE_TTL_SECONDS: u64 = 300;
+/// Between two pieces of an event stream; servers send keep-alives much more often.
+const STREAM_IDLE: Duration = Duration::from_secs(3600);
+/// How long a stdio session may stand unused.
+const SESSION_IDLE: Duration = Duration::from_secs(1800);
+/// How long an unused upstream connection is kept, and how many.
+const POOL_IDLE: Duration = Duration::from_secs(60);
+const POOL_MAX: usize = 256;
+/// The waits between restarts of a stdio server that dies.
+const RESTART_MIN: Duration = Duration::from_millis(200);
+const RESTART_MAX: Duration = Duration::from_secs(30);
+/// How long an invoice may be paid where no node says otherwise.
+const INVOICE_TTL_SECONDS: u64 = 3600;
+
+/// What an endpoint is built from.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) server: &'a ServerConfig,
+    /// Where the gate listens.
+    pub(super) bound: Option<SocketAddr>,
+    pub(super) keys: &'a Keys,
+    pub(super) ledger: &'a Ledger,
+    pub(super) node: Option<&'a Node>,
+}
+
+/// Builds the endpoint of one server.
+pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
+    let server = parts.server;
+    let service = service_name(server);
+    let policy = policy(server);
+    let till = till(parts, &policy)?.map(Arc::new);
+    let identity = match &server.identity {
+        Some(identity) => Some(identity_desk(identity, server).await?),
+        None => None,
+    };
+    let names = ToolNames {
+        challenge: server.gate_tools.challenge.clone(),
+        verify: server.gate_tools.verify.clone(),
+        status: server.gate_tools.status.clone(),
+    };
+    let own: Arc<dyn OwnTools> = Arc::new(GateTools::new(&service, &policy, till.clone(), &names));
+    let upstream = upstream(server, &service)?;
+    let gate = Gate::new(GateParts {
+        service,
+        policy,
+        identity,
+        till,
+        own_tools: Some(own),
+        challenge: match server.challenge {
+            config::ChallengeStyle::Auto => ChallengeStyle::Auto,
+            config::ChallengeStyle::Http => ChallengeStyle::Http,
+            config::ChallengeStyle::InBand => ChallengeStyle::InBand,
+        },
+        request_headers: RequestHeaders::default(),
+        limits: Limits {
+            body_bytes_max: server.limits.max_body_bytes,
+            reply_bytes_max: server.limits.max_response_bytes,
+            json: json::Limits::default(),
+        },
+    });
+    let origins = OriginRules::new(&parts.config.public_url, &server.allowed_origins, parts.bound);
+    Ok(Endpoint::new(server.path.clone(), &server.resource, gate, upstream, origins))
+}
+
+/// What the ledger books on and credentials are good for.
+fn service_name(server: &ServerConfig) -> String {
+    server.name.clone().unwrap_or_else(|| "mcp".to_owned())
+}
+
+fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> {
+    let Some(payment) = &parts.server.payment else { return Ok(None) };
+    if !policy.has_prices() && payment.pow.is_none() {
+        return Ok(None);
+    }
+    let work = payment.pow.as_ref().map(|pow| {
+        let difficulty = Difficulty::from_bits(f64::from(pow.difficulty))
+            .map_err(|error| StartError::Value(error.to_string()))?;
+        Ok::<_, StartError>(WorkSettings {
+            signer: parts.keys.puzzles.clone(),
+            difficulty,
+            calls: pow.calls,
+            challenge_ttl_seconds: PUZZLE_TTL_SECONDS,
+            credential_ttl_seconds: pow.ttl.as_secs(),
+        })
+    });
+    let location = payment.gateway.clone().unwrap_or_else(|| parts.config.public_url.to_string());
+    Ok(Some(Till::new(TillSettings {
+        keys: Arc::clone(&parts.keys.master),
+        ledger: parts.ledger.clone(),
+        node: parts.node.map(Node::handle),
+        location,
+        credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
+        invoice_ttl_seconds: parts.node.map_or(INVOICE_TTL_SECONDS, |node| node.invoice_ttl_seconds),
+        calls_max: if payment.single_use { 1 } else { payment.max_calls },
+        work: work.transpose()?,
+    })))
+}
+
+async fn identity_desk(
+    settings: &config::IdentityConfig,
+    server: &ServerConfig,
+) -> Result<IdentityDesk, StartError> {
+    let issuer = settings.issuer.as_str();
+    let mut provider = match (settings.provider, &settings.jwks_uri) {
+        (config::Provider::Auth0, _) => Provider::auth0(issuer),
+        (config::Provider::Keycloak, _) => Provider::keycloak(issuer),
+        (config::Provider::Okta, _) => Provider::okta(issuer),
+        (config::Provider::Jwks, Some(jwks_uri)) => Provider::jwks(issuer, jwks_uri.as_str()),
+        (config::Provider::Oidc | config::Provider::Jwks, _) => Provider::oidc(issuer),
+    };
+    provider.algorithms =
+        settings.algorithms.iter().map(|name| name.parse::<Algorithm>()).collect::<Result<_, _>>()?;
+    let mut config = IdentityConfig::new(provider, settings.audiences.clone());
+    config.allowed_clients.clone_from(&settings.client_ids);
+    config.leeway_seconds = settings.leeway.as_secs();
+    config.allow_insecure_http = settings.allow_insecure_http;
+    config.allow_private_addresses = settings.allow_private_addresses;
+    let verifier = Verifier::connect(config).await?;
+    Ok(IdentityDesk::new(verifier, &server.resource, settings.required_scopes.clone()))
+}
+
+fn upstream(server: &ServerConfig, service: &str) -> Result<Upstream, StartError> {
+    let timeouts = &server.timeouts;
+    Ok(match &server.upstream {
+        config::Upstream::Http(url) => HttpUpstream::new(&HttpSettings {
+            url: url.clone(),
+            connect_timeout: timeouts.connect,
+            first_byte_timeout: timeouts.first_byte,
+            idle_timeout: timeouts.idle,
+            stream_idle_timeout: STREAM_IDLE,
+            max_response_bytes: server.limits.max_response_bytes,
+            pool_max_idle: POOL_MAX,
+            pool_idle_timeout: POOL_IDLE,
+        })?
+        .into(),
+        config::Upstream::Stdio { command, env, cwd } => StdioUpstream::new(service, StdioSettings {
+            command: command.clone(),
+            env: env.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
+            cwd: cwd.clone(),
+            first_byte_timeout: timeouts.first_byte,
+            idle_timeout: timeouts.idle,
+            max_sessions: server.limits.max_sessions,
+            session_idle: SESSION_IDLE,
+            max_message_bytes: server.limits.max_response_bytes,
+            restart_min: RESTART_MIN,
+            restart_max: RESTART_MAX,
+        })?
+        .into(),
+    })
+}

@@ -1,0 +1,199 @@
+//! From a checked configuration to a running gate.
+
+mod endpoint;
+mod keys;
+mod lightning;
+mod policy;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use octroi_ledger::{Ledger, LedgerConfig, OpenError};
+use octroi_lightning::{LightningNode, NodeError};
+use octroi_server::{Admin, Endpoint, Listener, Routes};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+pub use keys::{KeyError, Keys};
+pub use lightning::Node;
+
+/// Most connections open at once on one listener.
+const CONNECTIONS_MAX: usize = 16_384;
+/// How often quotes and spent puzzles that cannot matter any more are forgotten.
+const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Why the gate did not start. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The master key cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The Lightning node did not start.
+    #[error(transparent)]
+    Lightning(#[from] NodeError),
+    /// This binary was built without an embedded Lightning node.
+    #[cfg(not(feature = "lightning-embedded"))]
+    #[error("this octroi was built without an embedded Lightning node: use `backend = \"phoenixd\"`, or build with the feature `lightning-embedded`")]
+    NoEmbeddedNode,
+    /// Access tokens cannot be checked as configured.
+    #[error("[auth.identity] {0}")]
+    Identity(#[from] octroi_identity::SetupError),
+    /// An algorithm that is not asymmetric.
+    #[error("[auth.identity] algorithms: {0}")]
+    Algorithm(#[from] octroi_identity::UnknownAlgorithm),
+    /// The upstream cannot be used as configured.
+    #[error("upstream: {0}")]
+    Upstream(#[from] octroi_server::upstream::SettingsError),
+    /// A price or a difficulty is out of range.
+    #[error("{0}")]
+    Value(String),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// A gate that is ready to serve.
+pub struct Gate {
+    /// The MCP servers behind it.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// Where money is counted.
+    pub ledger: Ledger,
+    /// Where money comes in.
+    pub node: Option<Node>,
+    listener: Option<Listener>,
+    admin: Option<Listener>,
+    metrics: bool,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Opens the ledger, starts the node, and binds the listeners. With `listen` off (the stdio front) no address is bound.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then, except that a ledger or node may have been created.
+    pub async fn start(config: Config, listen: bool) -> Result<Self, StartError> {
+        let listener = if listen { Some(bind(config.listen).await?) } else { None };
+        let bound = listener.as_ref().map(Listener::address);
+        // Everything that names the gate's address is built after it is known.
+        let config = &match bound {
+            Some(address) => config.bound_to(address),
+            None => config,
+        };
+        let keys = Keys::load(&config.secrets)?;
+        let ledger = open_ledger(config)?;
+        let node = match &config.lightning {
+            Some(lightning) => Some(Node::start(lightning).await?),
+            None => None,
+        };
+        let admin = match config.admin.listen {
+            Some(address) if listen => Some(bind(address).await?),
+            _ => None,
+        };
+        let mut endpoints = Vec::new();
+        for server in &config.servers {
+            let parts = endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, node: node.as_ref() };
+            endpoints.push(Arc::new(endpoint::build(&parts).await?));
+        }
+        let background = background(&ledger, node.as_ref());
+        Ok(Self { endpoints, ledger, node, listener, admin, metrics: config.admin.metrics, background })
+    }
+
+    /// Where the gate listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Listener::address)
+    }
+
+    /// Where the operator's pages are.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().or(self.listener.as_ref()).map(Listener::address)
+    }
+
+    /// Serves until `stop` resolves, then ends what is open and closes the ledger.
+    pub async fn serve(mut self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        let admin = |anyone| {
+            Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), self.metrics, anyone)
+        };
+        let serving_admin = self.admin.take().map(|listener| {
+            let routes = Arc::new(Routes::new(&[], admin(true)));
+            tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
+        });
+        let serving = self.listener.take().map(|listener| {
+            let routes = Arc::new(Routes::new(&self.endpoints, admin(false)));
+            tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
+        });
+        stop.await;
+        let _ = stopping.send(true);
+        for task in [serving, serving_admin].into_iter().flatten() {
+            let _ = task.await;
+        }
+        self.close().await;
+    }
+
+    /// Ends the upstreams, the node and the ledger.
+    pub async fn close(self) {
+        for endpoint in &self.endpoints {
+            endpoint.upstream.shutdown().await;
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        if let Some(node) = &self.node {
+            node.stop().await;
+        }
+        self.ledger.close().await;
+    }
+}
+
+async fn wait_for(mut stopped: tokio::sync::watch::Receiver<bool>) {
+    // The sender outlives the wait; if it ever went away, stopping is right all the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address, CONNECTIONS_MAX).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
+    let mut settings = LedgerConfig::new(&config.ledger.path);
+    settings.queue = config.ledger.queue;
+    let ledger = Ledger::open(settings)?;
+    let recovered = ledger.recovered();
+    if recovered.voided > 0 {
+        tracing::warn!(
+            holds = recovered.voided,
+            msat = recovered.msat,
+            calls = recovered.calls,
+            "an earlier run ended with calls in flight; their holds were given back"
+        );
+    }
+    Ok(ledger)
+}
+
+fn background(ledger: &Ledger, node: Option<&Node>) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![tokio::spawn(prune(ledger.clone()))];
+    if let Some(node) = node {
+        let node: Arc<dyn LightningNode> = node.handle();
+        tasks.push(tokio::spawn(octroi_gate::run_settlements(node, ledger.clone())));
+    }
+    tasks
+}
+
+async fn prune(ledger: Ledger) {
+    loop {
+        tokio::time::sleep(PRUNE_EVERY).await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        if let Err(error) = ledger.prune(now.map_or(0, |now| now.as_secs())).await {
+            tracing::warn!(%error, "the ledger could not be pruned");
+        }
+    }
+}
