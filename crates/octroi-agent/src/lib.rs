@@ -1,1 +1,41 @@
-//! The caller's side: a purse of credentials, budgets, wallets, proof of work.
+//! The caller's side: an agent that calls tools behind a gate and gets through 401, 402 and proof of work.
+//!
+//! An [`Agent`] sends a call, reads what the gate asks, and answers within the limits its owner set: with a credential
+//! out of its [`Purse`], with computation ([`WorkPolicy`]), or with money from its wallet ([`Budget`]). The rules:
+//!
+//! 1. An invoice is read and checked before it is paid: amount, expiry, network, and that the token offered for it is
+//!    locked to it.
+//! 2. A spend is written into the purse before it is made, and at most one payment is made for one call. A payment
+//!    without an outcome is looked up, or asked for again with the *same* invoice; never replaced by another one.
+//! 3. What the wallet gives away, routing fees included, stays within the budget, whatever the server answers.
+//!
+//! [`Agent::send_raw`], [`PaymentRequired::read`], [`PaymentRequired::bill`], [`Agent::pay`] and [`Agent::solve`] are the
+//! steps of [`Agent::call`], each on its own.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod budget;
+mod challenge;
+mod error;
+mod exchange;
+mod http;
+mod identity;
+mod journey;
+mod paying;
+mod purse;
+mod secret;
+mod session;
+mod step;
+mod work;
+
+pub use agent::{Agent, AgentBuilder, CallOptions, Protocol, ToolInfo};
+pub use budget::Budget;
+pub use challenge::{Bill, BillError, PaymentRequired, Price, Renewal};
+pub use error::AgentError;
+pub use exchange::{Exchange, Proof, Request};
+pub use identity::{IdentityNeeded, ResourceMetadata};
+pub use journey::CallOutcome;
+pub use purse::{Bought, Purse, PurseError};
+pub use secret::Secret;
+pub use step::{Observer, Paid, Step, Worked};
+pub use work::WorkPolicy;

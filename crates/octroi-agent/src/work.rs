@@ -1,0 +1,123 @@
+//! Paying with computation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use octroi_pow::{Challenge, Submission, solver};
+
+use crate::agent::unix_now;
+use crate::{Agent, Worked};
+
+/// The longest time spent on one puzzle.
+const SOLVE_WAIT: Duration = Duration::from_secs(600);
+
+/// Whether an agent computes for a call before it pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum WorkPolicy {
+    /// It does not.
+    #[default]
+    Never,
+    /// It solves puzzles of up to so many bits: each more doubles the work.
+    UpTo(f64),
+}
+
+impl WorkPolicy {
+    /// Whether this puzzle is within the limit, and can be solved before it ends at all.
+    pub(crate) fn takes(self, challenge: &Challenge, now: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::UpTo(most) => hardness(challenge) <= most && challenge.expires_at > now,
+        }
+    }
+}
+
+/// The bits a puzzle really has: the server states bits and target, and it is the target that must be met.
+fn hardness(challenge: &Challenge) -> f64 {
+    let target = challenge.difficulty.target();
+    let mut value = 0.0;
+    for byte in target {
+        value = value * 256.0 + f64::from(*byte);
+    }
+    challenge.difficulty.bits().max(256.0 - (value + 1.0).log2())
+}
+
+impl Agent {
+    /// Solves a puzzle, whatever the [`WorkPolicy`] says; `tried` counts the hashes meanwhile. `None` when it took more than ten
+    /// minutes, or the puzzle ended meanwhile.
+    pub async fn solve(&self, challenge: &Challenge, tried: Arc<AtomicU64>) -> Option<(Submission, Worked)> {
+        solve(challenge, tried, unix_now()).await
+    }
+}
+
+/// Stops the search when whoever waits for it goes away.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Solves a puzzle with every core; `None` when it took too long, or ended meanwhile.
+pub(crate) async fn solve(
+    challenge: &Challenge,
+    tried: Arc<AtomicU64>,
+    now: u64,
+) -> Option<(Submission, Worked)> {
+    let started = Instant::now();
+    let cancel = Arc::new(AtomicBool::new(false));
+    let _stop = Stop(Arc::clone(&cancel));
+    let (salt, target) = (challenge.salt.clone(), *challenge.difficulty.target());
+    let search = tokio::task::spawn_blocking(move || {
+        solver::solve(&salt, &target, solver::all_cores(), &cancel, &tried)
+    });
+    let wait = SOLVE_WAIT.min(Duration::from_secs(challenge.expires_at.saturating_sub(now)));
+    let nonce = tokio::time::timeout(wait, search).await.ok()?.ok()??;
+    let worked = Worked { bits: challenge.difficulty.bits(), seconds: started.elapsed().as_secs_f64() };
+    Some((Submission::new(challenge.clone(), nonce).ok()?, worked))
+}
+
+#[cfg(test)]
+mod tests {
+    use octroi_pow::{Binding, Difficulty, Signer};
+    use serde_json::json;
+
+    use super::*;
+
+    fn challenge(bits: u32) -> Challenge {
+        let binding = Binding {
+            tool: None,
+            principal: None,
+            arguments_digest: None,
+            calls: 1,
+            service: "s".to_owned(),
+        };
+        Signer::generate().unwrap().issue(Difficulty::from_bits(bits).unwrap(), binding, 100, 60, [1; 16])
+    }
+
+    #[test]
+    fn the_limit_is_about_the_target() {
+        let honest = challenge(12);
+        assert!(WorkPolicy::UpTo(12.0).takes(&honest, 100));
+        assert!(!WorkPolicy::UpTo(11.9).takes(&honest, 100));
+        assert!(!WorkPolicy::UpTo(12.0).takes(&honest, 160));
+        assert!(!WorkPolicy::Never.takes(&honest, 100));
+        assert!(WorkPolicy::UpTo(0.0).takes(&challenge(0), 100));
+        for target in [format!("{:064x}", 1), "0".repeat(64)] {
+            let mut liar = serde_json::to_value(&honest).unwrap();
+            liar["target"] = json!(target);
+            let liar: Challenge = serde_json::from_value(liar).unwrap();
+            assert!(!WorkPolicy::UpTo(64.0).takes(&liar, 100), "says 12 bits, asks for 256");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_puzzle_is_solved_in_time_or_not_at_all() {
+        let easy = challenge(4);
+        let (submission, worked) = solve(&easy, Arc::default(), 100).await.unwrap();
+        assert_eq!(submission.challenge, easy);
+        assert_eq!(worked.bits, 4.0);
+        assert!(solve(&challenge(64), Arc::default(), 160).await.is_none());
+    }
+}
