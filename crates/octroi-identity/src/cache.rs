@@ -97,3 +97,67 @@ impl Shard {
 fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn caller(subject: &str) -> Arc<Caller> {
+        Arc::new(Caller {
+            issuer: "https://issuer.example".to_owned(),
+            subject: subject.to_owned(),
+            client_id: None,
+            scopes: crate::ScopeSet::default(),
+            audiences: Vec::new(),
+            expires_at: 100,
+            email: None,
+            principal: Caller::principal_of("https://issuer.example", subject),
+            claims: serde_json::Map::new(),
+        })
+    }
+
+    #[test]
+    fn an_entry_is_good_before_its_end_and_for_its_generation() {
+        let cache = TokenCache::new(10);
+        cache.insert("token", caller("a"), 100, 7);
+        assert_eq!(cache.get("token", 99, 7), Some(caller("a")));
+        assert_eq!(cache.get("token", 100, 7), None);
+        assert_eq!(cache.get("token", 99, 6), None);
+        assert_eq!(cache.get("token", 99, 8), None);
+        assert_eq!(cache.get("toke", 99, 7), None);
+        cache.insert("token", caller("b"), 200, 8);
+        assert_eq!(cache.get("token", 150, 8), Some(caller("b")));
+        cache.clear();
+        assert_eq!(cache.get("token", 150, 8), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_its_bound(tokens in prop::collection::vec(0..2000u16, 0..500), entries in 1..100usize) {
+            let cache = TokenCache::new(entries);
+            for token in tokens {
+                let token = token.to_string();
+                cache.insert(&token, caller(&token), 100, 0);
+                // What was just put in is there, and is what was put in.
+                prop_assert_eq!(cache.get(&token, 0, 0), Some(caller(&token)));
+            }
+            for shard in &cache.shards {
+                let shard = shard.read();
+                prop_assert!(shard.entries.len() <= entries.div_ceil(SHARDS));
+                prop_assert_eq!(shard.entries.len(), shard.order.len());
+            }
+        }
+
+        #[test]
+        fn a_flood_does_not_drive_out_the_busy_one(entries in 64..256usize) {
+            let cache = TokenCache::new(entries);
+            cache.insert("busy", caller("busy"), 100, 0);
+            for flood in 0..entries * 4 {
+                prop_assert!(cache.get("busy", 0, 0).is_some());
+                cache.insert(&flood.to_string(), caller("flood"), 100, 0);
+            }
+        }
+    }
+}

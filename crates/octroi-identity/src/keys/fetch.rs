@@ -161,3 +161,64 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Provider;
+
+    fn fetcher(issuer: &str, change: impl FnOnce(&mut IdentityConfig)) -> Fetcher {
+        let mut config = IdentityConfig::new(Provider::oidc(issuer), vec!["audience".to_owned()]);
+        change(&mut config);
+        Fetcher::new(&config).unwrap()
+    }
+
+    fn may_ask(fetcher: &Fetcher, url: &str) -> bool {
+        fetcher.may_ask(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_public_issuer_leads_nowhere_private() {
+        let public = fetcher("https://issuer.example", |_| ());
+        for allowed in ["https://issuer.example/", "https://cdn.example:8443/jwks", "https://8.8.8.8/"] {
+            assert!(may_ask(&public, allowed), "{allowed}");
+        }
+        for refused in [
+            "http://issuer.example/",
+            "http://127.0.0.1/",
+            "http://localhost/",
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://169.254.169.254/",
+            "ftp://issuer.example/",
+        ] {
+            assert!(!may_ask(&public, refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn more_is_allowed_only_by_the_configuration() {
+        let local = fetcher("http://127.0.0.1:8080", |_| ());
+        assert!(may_ask(&local, "http://127.0.0.1:9/") && may_ask(&local, "http://localhost/"));
+        assert!(!may_ask(&local, "http://10.0.0.1/") && !may_ask(&local, "https://10.0.0.1/"));
+        assert!(!may_ask(&local, "http://issuer.example/"));
+        let private = fetcher("https://10.0.0.1", |config| config.allow_private_addresses = true);
+        assert!(may_ask(&private, "https://10.0.0.1/") && !may_ask(&private, "http://10.0.0.1/"));
+        let clear = fetcher("http://issuer.example", |config| config.allow_insecure_http = true);
+        assert!(may_ask(&clear, "http://issuer.example/") && !may_ask(&clear, "http://10.0.0.1/"));
+    }
+
+    #[tokio::test]
+    async fn names_are_judged_by_what_they_resolve_to() {
+        let resolve = async |reach| {
+            let name: Name = "localhost".parse().unwrap();
+            GuardedResolver(reach).resolve(name).await.map(Iterator::count).is_ok()
+        };
+        assert!(!resolve(Reach::Public).await);
+        assert!(resolve(Reach::PublicAndLoopback).await);
+        assert!(resolve(Reach::Any).await);
+    }
+}
