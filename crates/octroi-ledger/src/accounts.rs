@@ -81,20 +81,21 @@ impl Accounts {
         }
     }
 
-    /// Takes `amount` from what is available; says from which account, and what it has left.
+    /// Takes `amount` from what is available; says from which account, and what it has left. `loaded`: what is on disk for
+    /// this hold has just been loaded.
     pub(crate) fn take(
         &mut self,
         from: AccountRef,
-        unit: Unit,
-        amount: i64,
+        (unit, amount): (Unit, i64),
         now: u64,
+        loaded: bool,
     ) -> Result<(AccountId, i64), HoldRefused> {
         if !(0..=MAX_AMOUNT).contains(&amount) {
             return Err(HoldRefused::Amount);
         }
         let id = match from {
             AccountRef::Token(token) => *self.by_token.get(&token).ok_or(HoldRefused::NeedsLoad)?,
-            AccountRef::Owner(owner) => self.bearer(&owner, unit, amount, now)?,
+            AccountRef::Owner(owner) => self.bearer(&owner, (unit, amount), now, loaded)?,
         };
         let account = self.by_id.get_mut(&id).ok_or(HoldRefused::NeedsLoad)?;
         account.used = true;
@@ -108,9 +109,9 @@ impl Accounts {
     fn bearer(
         &mut self,
         owner: &[u8; 32],
-        unit: Unit,
-        amount: i64,
+        (unit, amount): (Unit, i64),
         now: u64,
+        loaded: bool,
     ) -> Result<AccountId, HoldRefused> {
         let known = self.owners.get_mut(owner).ok_or(HoldRefused::NeedsLoad)?;
         known.used = true;
@@ -120,12 +121,13 @@ impl Accounts {
             let Some(account) = self.by_id.get(id) else { continue };
             match account.bears(unit, amount, now) {
                 Ok(()) => return Ok(*id),
+                Err(HoldRefused::Insufficient { available: 0 }) => {}
                 Err(HoldRefused::Insufficient { available }) => most = most.max(Some(available)),
                 Err(why) => other = why,
             }
         }
         let refused = most.map_or(other, |available| HoldRefused::Insufficient { available });
-        if known.more { Err(HoldRefused::NeedsLoad) } else { Err(refused) }
+        if known.more && !loaded { Err(HoldRefused::NeedsLoad) } else { Err(refused) }
     }
 
     /// A hold that is ending gives `amount` back to what is available. Negative: it does not after all.

@@ -87,8 +87,8 @@ pub enum LedgerError {
 /// Why a hold was refused. Nothing was charged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoldRefused {
-    /// Nothing was ever credited to this account.
-    #[error("nothing was ever credited to this account")]
+    /// Nothing was ever credited to this account; nothing is left to this owner.
+    #[error("nothing was credited to this account")]
     Unknown,
     /// The account has less than that, holds counted.
     #[error("the account has {available} left")]

@@ -147,23 +147,11 @@ impl Ledger {
         }
         let load = LoadRequest { account: request.account, unit: request.unit, amount: request.amount };
         let loaded = self.inner.shared.load(load).await?;
-        match (self.try_hold(request), request.account) {
-            // An owner with more accounts than are kept, and those that could bear it are loaded.
-            (Err(HoldRefused::NeedsLoad), AccountRef::Owner(_)) => {
-                let most = loaded
-                    .iter()
-                    .filter(|balance| balance.unit == request.unit)
-                    .map(|balance| balance.available);
-                Err(most
-                    .max()
-                    .map_or(HoldRefused::Unknown, |available| HoldRefused::Insufficient { available }))
-            }
-            (Err(HoldRefused::NeedsLoad), AccountRef::Token(_)) if loaded.is_empty() => {
-                Err(HoldRefused::Unknown)
-            }
+        match self.inner.shared.hold(request, true) {
+            Err(HoldRefused::NeedsLoad) if loaded.is_empty() => Err(HoldRefused::Unknown),
             // It has been dropped from memory between the two lines above: far too much is going on.
-            (Err(HoldRefused::NeedsLoad), AccountRef::Token(_)) => Err(HoldRefused::Busy),
-            (decided, _) => decided,
+            Err(HoldRefused::NeedsLoad) => Err(HoldRefused::Busy),
+            decided => decided,
         }
     }
 
@@ -172,7 +160,7 @@ impl Ledger {
     /// # Errors
     /// See [`HoldRefused`].
     pub fn try_hold(&self, request: &HoldRequest<'_>) -> Result<OpenHold, HoldRefused> {
-        self.inner.shared.hold(request)
+        self.inner.shared.hold(request, false)
     }
 
     /// Brings an account (or an owner's accounts) into memory. Nothing happens where there is none.

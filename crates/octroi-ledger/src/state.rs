@@ -155,14 +155,18 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Decides a hold, and queues it for the disk where it is granted.
-    pub(crate) fn hold(self: &Arc<Self>, request: &HoldRequest<'_>) -> Result<OpenHold, HoldRefused> {
+    /// Decides a hold, and queues it for the disk where it is granted. `loaded`: what is on disk for it has just been loaded.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        request: &HoldRequest<'_>,
+        loaded: bool,
+    ) -> Result<OpenHold, HoldRefused> {
         let now_ms = unix_ms();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.admit(self.queue)?;
         let (account, left) =
-            state.accounts.take(request.account, request.unit, request.amount, now_ms / 1_000)?;
+            state.accounts.take(request.account, (request.unit, request.amount), now_ms / 1_000, loaded)?;
         let row = HoldRow {
             id: state.ids.next(now_ms),
             account,

@@ -72,18 +72,9 @@ impl<E: Engine> Writer<E> {
         self.engine.upkeep(true);
     }
 
-    /// Refuses everything until the disk takes writes again. What has been promised, the ends of holds, is kept.
+    /// Waits until the disk takes writes again, and writes what is owed to it.
     fn recover(&mut self, error: &EngineError) -> Condition {
         tracing::error!(%error, "the ledger cannot write; calls that cost something are refused");
-        let reason = error.to_string();
-        let queued: Vec<Op> = {
-            let mut state = self.shared.lock();
-            if state.condition == Condition::Writing {
-                state.condition = Condition::Failing(reason.clone());
-            }
-            state.queue.drain(..).collect()
-        };
-        self.give_up(queued, &reason);
         loop {
             let condition = self.shared.pause(self.retry_after);
             if let Err(error) = self.try_again() {
@@ -224,12 +215,16 @@ impl<E: Engine> Writer<E> {
         }
     }
 
-    /// Refuses what the disk did not take; the ends of holds are kept instead.
+    /// Refuses what the disk did not take, what is queued behind it, and from now on everything; the ends of holds are kept.
     fn give_up(&mut self, ops: Vec<Op>, reason: &str) {
         let refused = || LedgerError::Unavailable(reason.to_owned());
         let mut tickets = Vec::new();
         let mut state = self.shared.lock();
-        for op in ops {
+        if state.condition == Condition::Writing {
+            state.condition = Condition::Failing(reason.to_owned());
+        }
+        let queued = std::mem::take(&mut state.queue);
+        for op in ops.into_iter().chain(queued) {
             match op {
                 Op::Hold(ticket) => {
                     state.accounts.give_back(ticket.0.row.account, ticket.0.row.amount);
@@ -322,3 +317,6 @@ fn entry_settled(state: &mut State, outcome: Outcome, after: &mut Aftermath) -> 
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

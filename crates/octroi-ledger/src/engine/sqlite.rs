@@ -155,3 +155,16 @@ impl Engine for SqliteEngine {
         false
     }
 }
+
+#[cfg(test)]
+impl SqliteEngine {
+    /// Breaks the disk, or mends it.
+    pub(crate) fn pragma(&self, pragma: &str) {
+        self.connection.execute_batch(&format!("PRAGMA {pragma}")).unwrap();
+    }
+
+    /// How often the disk has been found to work.
+    pub(crate) fn pulse(&self) -> u8 {
+        self.connection.query_row("SELECT beats FROM pulse", [], |row| row.get(0)).unwrap()
+    }
+}

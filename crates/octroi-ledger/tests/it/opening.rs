@@ -1,0 +1,193 @@
+//! Opening a ledger: once for writing, beside it for reading, and never one that is not understood.
+
+use std::os::unix::fs::PermissionsExt;
+
+use octroi_ledger::{CallEnd, HoldRequest, Ledger, LedgerConfig, OpenError, Recovery, Unit};
+use rusqlite::Connection;
+
+use crate::support::{assert_sound, available, fund, hold, open, request, token, work};
+
+#[tokio::test]
+async fn only_the_owner_may_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10).await;
+    for name in ["octroi.db", "octroi.db-wal", "octroi.db.lock"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_and_readers_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("octroi.db");
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 3_000).await;
+    let second = Ledger::open(LedgerConfig::new(&path));
+    assert!(matches!(second, Err(OpenError::InUse { path: named }) if named == path));
+    let reader = Ledger::open_read_only(&path).unwrap();
+    assert_eq!(reader.account(&token(1)).unwrap().unwrap().balance, 3_000);
+    let paid = hold(&ledger, 1, 3_000).await.unwrap();
+    paid.durable().await.unwrap();
+    assert_eq!(reader.report().unwrap().open_holds, 1, "a reader sees what was written since");
+    assert!(reader.verify().unwrap().is_sound());
+    paid.capture(3_000);
+    ledger.close().await;
+    let reader = Ledger::open_read_only(&path).expect("also when no gate runs");
+    assert_eq!(reader.accounts(5).unwrap()[0].balance, 0);
+    open(dir.path()).close().await;
+}
+
+#[tokio::test]
+async fn the_last_handle_closes_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 3_000).await;
+    hold(&ledger, 1, 1_000).await.unwrap().capture(1_000);
+    drop(ledger);
+    let ledger = loop {
+        match Ledger::open(LedgerConfig::new(dir.path().join("octroi.db"))) {
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
+    assert_eq!(available(&ledger, 1).await, 2_000);
+    assert_sound(&ledger);
+}
+
+#[test]
+fn what_is_not_understood_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("octroi.db");
+    let config = || LedgerConfig::new(&path);
+    assert!(matches!(Ledger::open_read_only(&path), Err(OpenError::Missing { .. })));
+
+    let mut no_batch = config();
+    no_batch.batch = 0;
+    assert!(matches!(Ledger::open(no_batch), Err(OpenError::Setting { setting: "batch" })));
+
+    std::fs::write(&path, "a shopping list, long enough to be read as a page header".repeat(20)).unwrap();
+    assert!(matches!(Ledger::open(config()), Err(OpenError::Foreign { .. })));
+    assert!(matches!(Ledger::open_read_only(&path), Err(OpenError::Foreign { .. })));
+
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE customers (name TEXT)").unwrap();
+    assert!(matches!(Ledger::open(config()), Err(OpenError::Foreign { .. })));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("octroi.db");
+    open(dir.path()).close().await;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Ledger::open(LedgerConfig::new(&path)), Err(OpenError::Newer { found: 99, .. })));
+    assert!(matches!(Ledger::open_read_only(&path), Err(OpenError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn holds_of_an_earlier_life_are_voided_and_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    assert_eq!(*ledger.recovered(), Recovery::default());
+    fund(&ledger, 1, 3_000).await;
+    ledger.credit_work(work(2, 5)).await.unwrap();
+    let call_ref = Some([4; 32]);
+    let money = HoldRequest { call_ref, ..request(octroi_ledger::AccountRef::Token(token(1)), 1_000) };
+    let calls = HoldRequest { unit: Unit::Call, ..request(octroi_ledger::AccountRef::Token(token(2)), 1) };
+    let mut open_holds = Vec::new();
+    for request in [&money, &calls, &calls] {
+        let hold = ledger.hold(request).await.unwrap();
+        hold.durable().await.unwrap();
+        open_holds.push(hold);
+    }
+    ledger.close().await;
+    for hold in open_holds {
+        hold.capture(1_000);
+    }
+
+    let ledger = open(dir.path());
+    assert_eq!(*ledger.recovered(), Recovery { voided: 3, msat: 1_000, calls: 2 });
+    assert_eq!(available(&ledger, 1).await, 3_000);
+    let ended = ledger.reader().unwrap().calls(9).unwrap();
+    assert!(
+        ended.len() == 3 && ended.iter().all(|call| call.end == CallEnd::Recovered && call.captured == 0)
+    );
+    let again = ledger.hold(&money).await.unwrap();
+    again.durable().await.expect("the call was not charged, so it may be tried again");
+    assert_sound(&ledger);
+    drop(again);
+    ledger.close().await;
+    assert_eq!(*open(dir.path()).recovered(), Recovery::default());
+}
+
+#[tokio::test]
+async fn the_database_itself_keeps_the_books_append_only_and_above_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 3_000).await;
+    hold(&ledger, 1, 1_000).await.unwrap().capture(1_000);
+    ledger.close().await;
+    let database = Connection::open(dir.path().join("octroi.db")).unwrap();
+    for forbidden in [
+        "UPDATE transactions SET amount = 1",
+        "DELETE FROM transactions",
+        "UPDATE calls SET captured = 0",
+        "DELETE FROM calls",
+        "UPDATE credits SET account = 1",
+        "DELETE FROM credits",
+        "DELETE FROM accounts",
+        "UPDATE accounts SET balance = -1 WHERE kind = 0",
+        "UPDATE accounts SET held = balance + 1 WHERE kind = 0",
+        "INSERT INTO calls SELECT * FROM calls",
+        "INSERT INTO credits SELECT * FROM credits",
+        "INSERT INTO transactions SELECT randomblob(16), 0, 0, source, target, -5 FROM transactions",
+        "INSERT INTO transactions SELECT randomblob(16), 0, 0, source, source, 5 FROM transactions",
+    ] {
+        assert!(database.execute_batch(forbidden).is_err(), "{forbidden}");
+    }
+}
+
+#[tokio::test]
+async fn verification_finds_every_kind_of_breach() {
+    let breaches = [
+        (
+            "UPDATE accounts SET balance = balance + 1 WHERE kind = 0",
+            "every balance is the sum of its entries",
+        ),
+        ("UPDATE accounts SET held = held + 1 WHERE kind = 0", "what is held is the sum of the open holds"),
+        (
+            "DROP TRIGGER transactions_last; DELETE FROM transactions WHERE kind = 3",
+            "a hold ends exactly once",
+        ),
+        ("DROP TRIGGER calls_last; DELETE FROM calls", "a hold ends exactly once"),
+        ("INSERT INTO holds SELECT id, account, tool, held, NULL FROM calls", "a hold ends exactly once"),
+        ("DROP TRIGGER credits_last; DELETE FROM credits", "a credit exists once"),
+        ("UPDATE works SET transaction_id = randomblob(16)", "a credit exists once"),
+        ("INSERT INTO call_refs VALUES (randomblob(32), randomblob(16))", "a call that is tried again"),
+        ("UPDATE accounts SET unit = 1 WHERE kind = 1", "every transaction sums to zero"),
+        (
+            "INSERT INTO transactions VALUES (randomblob(16), 0, 0, 1, 999, 5)",
+            "every transaction sums to zero",
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE accounts SET held = 9000 WHERE kind = 0",
+            "no account is below zero",
+        ),
+    ];
+    for (breach, promise) in breaches {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = open(dir.path());
+        fund(&ledger, 1, 3_000).await;
+        ledger.credit_work(work(2, 1)).await.unwrap();
+        hold(&ledger, 1, 1_000).await.unwrap().capture(1_000);
+        ledger.close().await;
+        let path = dir.path().join("octroi.db");
+        let reader = Ledger::open_read_only(&path).unwrap();
+        assert!(reader.verify().unwrap().is_sound());
+        Connection::open(&path).unwrap().execute_batch(breach).unwrap();
+        let found = reader.verify().unwrap().violations;
+        assert!(found.iter().any(|violation| violation.promise.starts_with(promise)), "{breach}: {found:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Short ways to say what the tests do.
+
+use std::path::Path;
+
+use octroi_l402::{Msat, PaymentHash, TokenId};
+use octroi_ledger::{
+    AccountRef, Credited, HoldRefused, HoldRequest, Ledger, LedgerConfig, OpenHold, Quote, Settlement, Unit,
+    Voucher, Work,
+};
+
+/// Long before any test runs, and long after, in Unix seconds.
+pub(crate) const PAST: u64 = 1_000_000_000;
+pub(crate) const FUTURE: u64 = 9_000_000_000;
+
+pub(crate) fn token(n: u32) -> TokenId {
+    TokenId::from_bytes(bytes(1, n))
+}
+
+pub(crate) fn hash(n: u32) -> PaymentHash {
+    PaymentHash::from_bytes(bytes(2, n))
+}
+
+pub(crate) fn owner(n: u32) -> [u8; 32] {
+    bytes(3, n)
+}
+
+fn bytes(kind: u8, n: u32) -> [u8; 32] {
+    let mut bytes = [kind; 32];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    bytes
+}
+
+pub(crate) fn open(dir: &Path) -> Ledger {
+    Ledger::open(LedgerConfig::new(dir.join("octroi.db"))).expect("the ledger opens")
+}
+
+pub(crate) fn quote(n: u32) -> Quote {
+    Quote {
+        payment_hash: hash(n),
+        token_id: token(n),
+        owner: None,
+        service: "demo".to_owned(),
+        tool: "image_describe".to_owned(),
+        calls: 1,
+        price: Msat::new(3_000),
+        call_price: Msat::new(3_000),
+        created_at: PAST,
+        expires_at: FUTURE,
+        macaroon_expires_at: FUTURE,
+    }
+}
+
+pub(crate) fn settlement(n: u32, msat: i64) -> Settlement {
+    Settlement {
+        payment_hash: hash(n),
+        amount: Msat::new(msat),
+        settled_at: PAST,
+        cursor: Some(format!("cursor-{n}")),
+        node: "node".to_owned(),
+    }
+}
+
+pub(crate) fn voucher(n: u32, msat: i64) -> Voucher {
+    Voucher {
+        token_id: token(n),
+        payment_hash: hash(n),
+        owner: None,
+        amount: Msat::new(msat),
+        calls: 0,
+        note: "a friend".to_owned(),
+        created_at: PAST,
+        expires_at: FUTURE,
+    }
+}
+
+pub(crate) fn work(n: u32, calls: u32) -> Work {
+    let mut challenge_id = [0; 16];
+    challenge_id[..4].copy_from_slice(&n.to_be_bytes());
+    Work {
+        challenge_id,
+        token_id: token(n),
+        owner: None,
+        calls,
+        service: "demo".to_owned(),
+        expires_at: FUTURE,
+    }
+}
+
+/// A credential with `msat` on it.
+pub(crate) async fn fund(ledger: &Ledger, n: u32, msat: i64) {
+    ledger.record_quote(quote(n)).await.expect("quoted");
+    let credited = ledger.credit_payment(settlement(n, msat)).await.expect("credited");
+    assert_eq!(credited, Credited::New { token_id: token(n), owner: None, balance: msat });
+}
+
+pub(crate) fn request(account: AccountRef, amount: i64) -> HoldRequest<'static> {
+    HoldRequest { account, unit: Unit::Msat, amount, service: "demo", tool: "image_describe", call_ref: None }
+}
+
+pub(crate) async fn hold(ledger: &Ledger, n: u32, amount: i64) -> Result<OpenHold, HoldRefused> {
+    ledger.hold(&request(AccountRef::Token(token(n)), amount)).await
+}
+
+pub(crate) async fn available(ledger: &Ledger, n: u32) -> i64 {
+    ledger.balance(&token(n)).await.expect("readable").expect("an account").available
+}
+
+pub(crate) fn assert_sound(ledger: &Ledger) {
+    let verification = ledger.verify().expect("readable");
+    assert!(verification.is_sound(), "{:#?}", verification.violations);
+}
