@@ -2,6 +2,8 @@
 
 mod apply;
 mod codes;
+mod credit;
+mod house;
 mod open;
 mod questions;
 mod report;
@@ -14,7 +16,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{AccountState, Command, Engine, EngineError, LoadRequest, Outcome};
 use crate::error::LedgerError;
-use apply::{Batch, House};
+use apply::Batch;
+use house::House;
 
 pub(crate) use open::{open, open_reader};
 pub(crate) use questions::{cursor, quote_state};
@@ -24,6 +27,8 @@ pub(crate) use verify::verify;
 /// How often the log is folded into the file while there is work. The writer does it itself, between two batches: nobody
 /// else writes then, so the log is emptied and starts over instead of growing.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// How long the writer, and every call behind it, waits for readers of an old state when the log has grown too long.
+const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// SQLite's page, in bytes.
 const PAGE: u64 = 4_096;
 
@@ -106,6 +111,19 @@ impl SqliteEngine {
         }
     }
 
+    /// Folds the log into the file; says how long the log is, in bytes. The next write starts it over, unless somebody reads
+    /// an old state: for them it waits only when the log has grown too long.
+    fn fold(&self, last: bool) -> rusqlite::Result<u64> {
+        let log = self.checkpoint(if last { "TRUNCATE" } else { "PASSIVE" })?;
+        if log <= self.wal_bytes {
+            return Ok(log);
+        }
+        self.connection.busy_timeout(READERS_LEAVE)?;
+        let restarted = self.checkpoint("RESTART");
+        self.connection.busy_timeout(open::BUSY)?;
+        restarted
+    }
+
     fn checkpoint(&self, mode: &str) -> rusqlite::Result<u64> {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
         let pages: i64 = self.connection.query_row(&sql, [], |row| row.get(1))?;
@@ -143,11 +161,7 @@ impl Engine for SqliteEngine {
         if !last && (!self.written || self.checkpointed.elapsed() < CHECKPOINT_EVERY) {
             return self.written;
         }
-        let done = self.checkpoint(if last { "TRUNCATE" } else { "PASSIVE" }).and_then(|log| {
-            // Somebody reads an old state for long: wait for them, at most for the busy timeout.
-            if log > self.wal_bytes { self.checkpoint("RESTART") } else { Ok(log) }
-        });
-        if let Err(error) = done {
+        if let Err(error) = self.fold(last) {
             tracing::warn!(%error, "the ledger's log was not folded into its file; it grows");
         }
         self.written = false;
@@ -155,6 +169,9 @@ impl Engine for SqliteEngine {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 impl SqliteEngine {

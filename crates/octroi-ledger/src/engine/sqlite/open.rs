@@ -24,7 +24,7 @@ const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// How long anybody waits for a lock on the file. Readers and the one writer do not block each other; this covers the moments
 /// in which the log is started over.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 /// The writer's page cache, in KiB, negative as SQLite wants it.
 const CACHE_KIB: i64 = -65_536;
 
