@@ -62,11 +62,12 @@ impl TokenCache {
         let hash = hash(token);
         let mut shard = self.shard(&hash).write();
         let entry = Entry { caller, until, generation, used: AtomicBool::new(false) };
-        if shard.entries.insert(hash, entry).is_some() {
-            return;
+        if !shard.entries.contains_key(&hash) {
+            // Room is made first: the newcomer, not used yet, would be the first to go.
+            while shard.entries.len() >= self.shard_entries && shard.forget_one() {}
+            shard.order.push_back(hash);
         }
-        shard.order.push_back(hash);
-        while shard.entries.len() > self.shard_entries && shard.forget_one() {}
+        shard.entries.insert(hash, entry);
     }
 
     /// Forgets everything.

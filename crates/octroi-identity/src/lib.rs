@@ -7,6 +7,7 @@
 //!
 //! What this crate does not do: read HTTP requests (the gate finds the credential), judge tools, or
 //! remember callers. Time comes in as an argument, in seconds since the Unix epoch.
+#![forbid(unsafe_code)]
 
 mod address;
 mod algorithm;
@@ -15,6 +16,7 @@ mod caller;
 pub mod challenge;
 mod config;
 mod error;
+pub mod invariants;
 mod keys;
 pub mod metadata;
 mod presets;

@@ -5,4 +5,5 @@ mod fetch;
 mod jwk;
 mod store;
 
+pub(crate) use jwk::{Answer, KeySet};
 pub(crate) use store::KeyStore;

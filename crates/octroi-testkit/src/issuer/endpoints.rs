@@ -117,3 +117,89 @@ fn basic_credentials(authorization: &HeaderValue) -> Option<(String, String)> {
     };
     Some((plain(id), plain(secret)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Issuer;
+    use super::*;
+
+    const RESOURCE: &str = "resource=https%3A%2F%2Fgate.example%2Fmcp";
+
+    async fn issuer() -> Issuer {
+        let issuer = Issuer::start_at("/realms/one").await.unwrap();
+        issuer.register_client("agent", "s3cret:%&", &["read", "write"]);
+        issuer
+    }
+
+    fn claims(token: &Value) -> Value {
+        let part = token.as_str().unwrap().split('.').nth(1).unwrap();
+        let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_registered_client_gets_a_token_for_one_resource() {
+        let issuer = issuer().await;
+        let posted = "client_id=agent&client_secret=s3cret%3A%25%26";
+        let basic =
+            HeaderValue::from_str(&format!("Basic {}", STANDARD.encode("agent:s3cret%3A%25%26"))).unwrap();
+        let form = |rest: &str| format!("grant_type=client_credentials&{RESOURCE}{rest}");
+        for (authorization, form, scope) in [
+            (None, form(&format!("&{posted}")), "read write"),
+            (None, form(&format!("&{posted}&scope=write")), "write"),
+            (Some(&basic), form(""), "read write"),
+            (Some(&basic), form("&scope=read"), "read"),
+        ] {
+            let (status, answer) = issuer.state.grant(authorization, form.as_bytes());
+            assert_eq!(status, StatusCode::OK, "{form}");
+            assert_eq!((&answer["scope"], &answer["token_type"]), (&json!(scope), &json!("Bearer")));
+            let claims = claims(&answer["access_token"]);
+            assert_eq!(
+                (&claims["aud"], &claims["sub"]),
+                (&json!("https://gate.example/mcp"), &json!("agent"))
+            );
+            assert_eq!((&claims["iss"], &claims["scope"]), (&json!(issuer.url()), &json!(scope)));
+        }
+    }
+
+    #[tokio::test]
+    async fn other_requests_are_refused_with_the_code_of_the_rfc() {
+        let issuer = issuer().await;
+        let client = "client_id=agent&client_secret=s3cret%3A%25%26";
+        let grant = "grant_type=client_credentials";
+        for (form, error) in [
+            (String::new(), "invalid_request"),
+            ("grant_type=password".to_owned(), "unsupported_grant_type"),
+            (format!("{grant}&{RESOURCE}"), "invalid_client"),
+            (format!("{grant}&{RESOURCE}&client_id=agent&client_secret=wrong"), "invalid_client"),
+            (format!("{grant}&{RESOURCE}&client_id=nobody&client_secret=x"), "invalid_client"),
+            (format!("{grant}&{client}"), "invalid_target"),
+            (format!("{grant}&{client}&{RESOURCE}&scope=read+admin"), "invalid_scope"),
+            (format!("{grant}&{client}&{RESOURCE}&{RESOURCE}"), "invalid_request"),
+        ] {
+            let (status, answer) = issuer.state.grant(None, form.as_bytes());
+            assert_eq!(answer["error"], error, "{form}");
+            assert_eq!(status == StatusCode::UNAUTHORIZED, error == "invalid_client");
+        }
+    }
+
+    #[tokio::test]
+    async fn endpoints_lie_where_the_standards_put_them() {
+        let issuer = issuer().await;
+        for (path, endpoint) in [
+            (
+                "/.well-known/oauth-authorization-server/realms/one",
+                Some(Endpoint::AuthorizationServerMetadata),
+            ),
+            ("/.well-known/openid-configuration/realms/one", Some(Endpoint::OpenidConfiguration)),
+            ("/realms/one/.well-known/openid-configuration", Some(Endpoint::OpenidConfigurationBelow)),
+            ("/realms/one/jwks", Some(Endpoint::Jwks)),
+            ("/realms/one/token", Some(Endpoint::Token)),
+            ("/.well-known/oauth-authorization-server", None),
+            ("/.well-known/openid-configuration/realms/two", None),
+            ("/jwks", None),
+        ] {
+            assert_eq!(issuer.state.endpoint_at(path), endpoint, "{path}");
+        }
+    }
+}
