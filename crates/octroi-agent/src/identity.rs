@@ -152,6 +152,13 @@ fn value(text: &str) -> (String, &str) {
     (out, "")
 }
 
+impl crate::Agent {
+    /// What a 401 or 403 asks for, with the metadata it leads to fetched; `None` for any other answer.
+    pub async fn identity_needed(&self, exchange: &Exchange) -> Option<IdentityNeeded> {
+        IdentityNeeded::read(&self.http, &self.endpoint, exchange).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,7 +9,7 @@
 //!    without an outcome is looked up, or asked for again with the *same* invoice; never replaced by another one.
 //! 3. What the wallet gives away, routing fees included, stays within the budget, whatever the server answers.
 //!
-//! [`Agent::send_raw`], [`PaymentRequired::read`], [`PaymentRequired::bill`], [`Agent::pay`] and [`Agent::solve`] are the
+//! [`Agent::send_raw`], [`Agent::identity_needed`], [`PaymentRequired::read`], [`PaymentRequired::bill`], [`Agent::pay`] and [`Agent::solve`] are the
 //! steps of [`Agent::call`], each on its own.
 #![forbid(unsafe_code)]
 

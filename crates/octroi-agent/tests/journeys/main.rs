@@ -1,0 +1,11 @@
+//! The agent against servers of every kind, over real HTTP: a gate that plays by the rules, and those that do not.
+
+#![allow(clippy::unwrap_used, reason = "everything here is a test, also what is no test function")]
+
+mod any_server;
+mod gate;
+mod honest;
+mod liars;
+mod lightning;
+mod server;
+mod wallets;
