@@ -167,7 +167,7 @@ impl Gate {
         let token_id: TokenId = self.keys.new_token_id([number; 28]);
         let identifier = Identifier { payment_hash: hash, token_id };
         let root = self.keys.root_key(&token_id).unwrap();
-        let macaroon = Macaroon::mint(&root, &identifier, "here", &["s_valid_until=99999999999"]).unwrap();
+        let macaroon = Macaroon::mint(&root, &identifier, "here", ["s_valid_until=99999999999"]).unwrap();
         base64::engine::general_purpose::STANDARD.encode(macaroon.encode_v2())
     }
 
