@@ -1,0 +1,9 @@
+//! Journeys: the real binary between real programs. `cargo xtask test` installs what they need and runs them.
+
+// Helpers of tests may fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod conformance;
+mod envelope;
+mod harness;
+mod money;

@@ -1,0 +1,6 @@
+//! Paying for calls: real invoices, paid over a real channel.
+
+mod carriers;
+mod credit;
+mod identity;
+mod refunds;
