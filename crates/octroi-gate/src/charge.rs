@@ -13,6 +13,15 @@ pub struct Charge {
     charge_failed: bool,
 }
 
+/// How a charge ended, in its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What was charged: the price, or nothing.
+    pub charged: i64,
+    /// What the account has left.
+    pub balance: i64,
+}
+
 impl Charge {
     pub(crate) fn new(hold: OpenHold, unit: Unit, amount: i64, charge_failed: bool) -> Self {
         let balance_after = hold.balance_after();
@@ -50,13 +59,22 @@ impl Charge {
     /// | a result with `isError: true` | voided, unless the rule charges failed calls |
     /// | a result that asks for more input | voided: the retry holds again |
     /// | a JSON-RPC error, anything else | voided |
-    pub fn settle(self, outcome: Outcome) {
+    ///
+    /// Returns what was charged and what the account has left, in the charge's unit.
+    pub fn settle(self, outcome: Outcome) -> Settled {
         let earned = match outcome {
             Outcome::Result { result_type: ResultType::InputRequired, .. } => false,
             Outcome::Result { is_error, .. } => !is_error || self.charge_failed,
             Outcome::Error { .. } | Outcome::Other | Outcome::Malformed => false,
         };
-        if earned { self.capture() } else { self.void() }
+        let (amount, balance) = (self.amount, self.balance_after);
+        if earned {
+            self.capture();
+            Settled { charged: amount, balance }
+        } else {
+            self.void();
+            Settled { charged: 0, balance: balance + amount }
+        }
     }
 
     /// The call was delivered: the whole price is earned.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -66,11 +67,14 @@ impl Exchange<'_, '_> {
         }
         let streams = is_event_stream(&parts.headers);
         clean_reply(&mut parts.headers);
-        self.announce_charge(&mut parts.headers);
         let body = if streams && parts.status.is_success() {
+            // How the call ends is not known yet: what is held is what is told.
+            if let Some(charge) = &self.charge {
+                announce(&mut parts.headers, charge.amount(), charge.balance_after());
+            }
             self.stream(body).await?
         } else if self.charge.is_some() || self.is_listing() {
-            self.whole(parts.status, body).await?
+            self.whole(&mut parts, body).await?
         } else {
             GateBody::plain(body)
         };
@@ -98,13 +102,6 @@ impl Exchange<'_, '_> {
         )
     }
 
-    fn announce_charge(&self, headers: &mut http::HeaderMap) {
-        let Some(charge) = &self.charge else { return };
-        headers.insert(PRICE, HeaderValue::from(charge.amount()));
-        headers.insert(BALANCE, HeaderValue::from(charge.balance_after()));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-
     /// A stream: the hold must be on disk before the first byte leaves, and ends with the final event.
     async fn stream<R>(&mut self, body: R) -> Result<GateBody<R>, Refusal>
     where
@@ -124,7 +121,7 @@ impl Exchange<'_, '_> {
     }
 
     /// A JSON reply: judged as a whole, then settled.
-    async fn whole<R>(&mut self, status: StatusCode, body: R) -> Result<GateBody<R>, Refusal>
+    async fn whole<R>(&mut self, parts: &mut Parts, body: R) -> Result<GateBody<R>, Refusal>
     where
         R: Body<Data = Bytes> + Send + Unpin + 'static,
         R::Error: Into<BoxError>,
@@ -141,10 +138,11 @@ impl Exchange<'_, '_> {
         if let Some(listing) = self.listing() {
             return Ok(GateBody::whole(listing.amend(&bytes).map_or(bytes, Bytes::from)));
         }
-        let outcome = if status.is_success() { reply::outcome(&bytes) } else { Outcome::Malformed };
+        let outcome = if parts.status.is_success() { reply::outcome(&bytes) } else { Outcome::Malformed };
         self.durable().await?;
         if let Some(charge) = self.charge.take() {
-            charge.settle(outcome);
+            let settled = charge.settle(outcome);
+            announce(&mut parts.headers, settled.charged, settled.balance);
         }
         Ok(GateBody::whole(bytes))
     }
@@ -156,6 +154,12 @@ impl Exchange<'_, '_> {
             Refusal::new(Reason::LedgerUnavailable, "the charge could not be recorded; nothing was charged")
         })
     }
+}
+
+fn announce(headers: &mut HeaderMap, price: i64, balance: i64) {
+    headers.insert(PRICE, HeaderValue::from(price));
+    headers.insert(BALANCE, HeaderValue::from(balance));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// GET and DELETE of the legacy era: no message, no price. A token that is shown must be good all the same.
@@ -204,7 +208,7 @@ where
     inner.call(request).await.map_err(Into::into)
 }
 
-fn is_event_stream(headers: &http::HeaderMap) -> bool {
+fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }

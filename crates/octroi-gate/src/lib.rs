@@ -23,7 +23,7 @@ mod service;
 mod till;
 
 pub use body::{BoxError, GateBody};
-pub use charge::Charge;
+pub use charge::{Charge, Settled};
 pub use counters::Counters;
 pub use desk::IdentityDesk;
 pub use forward::RequestHeaders;

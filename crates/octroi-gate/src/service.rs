@@ -190,7 +190,11 @@ where
         return Err(Refusal::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, -32600, text));
     }
     let Ok(read) = tokio::time::timeout(BODY_WAIT, Limited::new(body, max).collect()).await else {
-        return Err(Refusal::malformed(StatusCode::REQUEST_TIMEOUT, -32600, "the request body came too slowly"));
+        return Err(Refusal::malformed(
+            StatusCode::REQUEST_TIMEOUT,
+            -32600,
+            "the request body came too slowly",
+        ));
     };
     match read {
         Ok(collected) => Ok(collected.to_bytes()),

@@ -16,11 +16,8 @@ use crate::endpoint::Endpoint;
 use crate::metrics;
 
 /// Headers that a proxy adds to what it passes on.
-const FORWARDED: [HeaderName; 3] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
-];
+const FORWARDED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// A page of the operator's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +94,9 @@ impl Admin {
         match report {
             Ok(Ok(report)) => {
                 let mut reply = text(StatusCode::OK, json!(report).to_string());
-                reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                reply
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 reply
             }
             Ok(Err(error)) => {

@@ -52,7 +52,8 @@ fn header(page: &mut String, name: &str, help: &str) {
 }
 
 fn line(page: &mut String, name: &str, labels: &[(&str, &str)], count: u64) {
-    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
+    let labels: Vec<String> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
     let _ = writeln!(page, "{name}{{{}}} {count}", labels.join(","));
 }
 

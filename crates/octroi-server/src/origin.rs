@@ -13,9 +13,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("POST, GET, DELETE, OPTION
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 /// Reply headers that a page's script may read.
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "Mcp-Session-Id, WWW-Authenticate, Retry-After, Octroi-Price, Octroi-Balance",
-);
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate, Retry-After, Octroi-Price, Octroi-Balance");
 
 /// Which hosts and origins are let in.
 #[derive(Clone, Debug)]
@@ -87,7 +86,8 @@ impl OriginRules {
 fn parse_authority(value: &str) -> Option<Host<String>> {
     let url = Url::parse(&format!("http://{value}/")).ok()?;
     // `user@host` or a path smuggled into the value is no authority.
-    let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
     if bare { url.host().map(|host| host.to_owned()) } else { None }
 }
 

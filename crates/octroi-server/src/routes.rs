@@ -53,11 +53,10 @@ impl Routes {
             by_path.insert(at(""), Route::Mcp(Arc::clone(endpoint)));
             by_path.insert(at("/pow/challenge"), Route::WorkChallenge(Arc::clone(endpoint)));
             by_path.insert(at("/pow/verify"), Route::WorkVerify(Arc::clone(endpoint)));
-            for metadata in &endpoint.metadata {
-                for path in &metadata.paths {
-                    let document = Bytes::from(metadata.document.clone());
-                    by_path.entry(path.clone()).or_insert(Route::Metadata(document));
-                }
+            let Some(metadata) = &endpoint.metadata else { continue };
+            for path in &metadata.paths {
+                let document = Bytes::from(metadata.document.clone());
+                by_path.entry(path.clone()).or_insert(Route::Metadata(document));
             }
         }
         Self { by_path, admin }
@@ -75,7 +74,9 @@ impl Routes {
             Some(Route::WorkChallenge(endpoint)) => work(endpoint, request, Step::Challenge).await,
             Some(Route::WorkVerify(endpoint)) => work(endpoint, request, Step::Verify).await,
             Some(Route::Metadata(document)) => metadata(request.method(), document),
-            Some(Route::Admin(page)) => whole(self.admin.answer(*page, request.method(), request.headers(), peer).await),
+            Some(Route::Admin(page)) => {
+                whole(self.admin.answer(*page, request.method(), request.headers(), peer).await)
+            }
             None => json_reply(StatusCode::NOT_FOUND, &json!({"message": "there is nothing at this path"})),
         }
     }

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod logging;
 pub mod wiring;
 
@@ -22,6 +24,13 @@ struct Cli {
 enum Command {
     /// Read a configuration and show what the gate would do.
     Check(check::CheckArgs),
+    /// Call a tool on a gated MCP server, and pay for it within a budget.
+    Call(Box<commands::call::CallArgs>),
+    /// See the whole journey: a paid, identified MCP call, with real Lightning on a private chain.
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
+    /// Proof of work: solve a puzzle.
+    Pow(commands::pow::PowArgs),
     /// Run the gate.
     Serve(commands::serve::ServeArgs),
 }
@@ -33,6 +42,10 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Call(args) => commands::call::run(&args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
+        Command::Pow(args) => commands::pow::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
     }
 }

@@ -1,3 +1,5 @@
 //! The commands, one file each.
 
+pub mod call;
+pub mod pow;
 pub mod serve;

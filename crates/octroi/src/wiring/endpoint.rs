@@ -156,18 +156,21 @@ fn upstream(server: &ServerConfig, service: &str) -> Result<Upstream, StartError
             pool_idle_timeout: POOL_IDLE,
         })?
         .into(),
-        config::Upstream::Stdio { command, env, cwd } => StdioUpstream::new(service, StdioSettings {
-            command: command.clone(),
-            env: env.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
-            cwd: cwd.clone(),
-            first_byte_timeout: timeouts.first_byte,
-            idle_timeout: timeouts.idle,
-            max_sessions: server.limits.max_sessions,
-            session_idle: SESSION_IDLE,
-            max_message_bytes: server.limits.max_response_bytes,
-            restart_min: RESTART_MIN,
-            restart_max: RESTART_MAX,
-        })?
+        config::Upstream::Stdio { command, env, cwd } => StdioUpstream::new(
+            service,
+            StdioSettings {
+                command: command.clone(),
+                env: env.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
+                cwd: cwd.clone(),
+                first_byte_timeout: timeouts.first_byte,
+                idle_timeout: timeouts.idle,
+                max_sessions: server.limits.max_sessions,
+                session_idle: SESSION_IDLE,
+                max_message_bytes: server.limits.max_response_bytes,
+                restart_min: RESTART_MIN,
+                restart_max: RESTART_MAX,
+            },
+        )?
         .into(),
     })
 }

@@ -85,7 +85,10 @@ mod embedded {
 
     use crate::config;
 
-    pub(super) fn settings(lightning: &config::LightningConfig, node: &config::EmbeddedNode) -> EmbeddedConfig {
+    pub(super) fn settings(
+        lightning: &config::LightningConfig,
+        node: &config::EmbeddedNode,
+    ) -> EmbeddedConfig {
         let network = match lightning.network {
             config::Network::Bitcoin => Network::Bitcoin,
             config::Network::Testnet => Network::Testnet,

@@ -37,7 +37,9 @@ pub enum StartError {
     Lightning(#[from] NodeError),
     /// This binary was built without an embedded Lightning node.
     #[cfg(not(feature = "lightning-embedded"))]
-    #[error("this octroi was built without an embedded Lightning node: use `backend = \"phoenixd\"`, or build with the feature `lightning-embedded`")]
+    #[error(
+        "this octroi was built without an embedded Lightning node: use `backend = \"phoenixd\"`, or build with the feature `lightning-embedded`"
+    )]
     NoEmbeddedNode,
     /// Access tokens cannot be checked as configured.
     #[error("[auth.identity] {0}")]
@@ -100,7 +102,8 @@ impl Gate {
         };
         let mut endpoints = Vec::new();
         for server in &config.servers {
-            let parts = endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, node: node.as_ref() };
+            let parts =
+                endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, node: node.as_ref() };
             endpoints.push(Arc::new(endpoint::build(&parts).await?));
         }
         let background = background(&ledger, node.as_ref());
@@ -120,9 +123,8 @@ impl Gate {
     /// Serves until `stop` resolves, then ends what is open and closes the ledger.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = tokio::sync::watch::channel(false);
-        let admin = |anyone| {
-            Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), self.metrics, anyone)
-        };
+        let admin =
+            |anyone| Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), self.metrics, anyone);
         let serving_admin = self.admin.take().map(|listener| {
             let routes = Arc::new(Routes::new(&[], admin(true)));
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))

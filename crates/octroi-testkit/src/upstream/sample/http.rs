@@ -88,7 +88,8 @@ async fn post(state: &Arc<State>, received: Received) -> Response<Body> {
     }
 }
 
-/// The session a request belongs to: a new one for `initialize`, none in the modern era.
+/// The session a request belongs to: a new one for `initialize`, none in the modern era, and none for a caller who names
+/// neither session nor version: somebody with `curl`, who is answered without a handshake.
 fn session_of(
     state: &State,
     era: Era,
@@ -105,7 +106,9 @@ fn session_of(
     if version.is_some_and(|version| !LEGACY.contains(&version)) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let id = received.header(SESSION).ok_or(StatusCode::BAD_REQUEST)?;
+    let Some(id) = received.header(SESSION) else {
+        return if version.is_none() { Ok(None) } else { Err(StatusCode::BAD_REQUEST) };
+    };
     state.sessions.watch(id).ok_or(StatusCode::NOT_FOUND)?;
     Ok(Some(id.to_owned()))
 }
