@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use octroi_mcp::reply::{self, Outcome};
+use octroi_mcp::message::Id;
+use octroi_mcp::reply;
 use octroi_mcp::sse::{self, Parser};
 use tokio::time::{Instant, Sleep};
 
@@ -53,14 +54,32 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> GateBody<B> {
 
 /// What is done with a stream besides passing it on.
 pub(crate) struct Watch {
-    /// The charge that the final event settles.
-    pub(crate) charge: Option<Charge>,
+    /// The charge that the reply among the events settles.
+    pub(crate) charge: Option<Due>,
     /// The list to amend in the final event.
     pub(crate) listing: Option<Listing>,
     /// Whether the caller going away leaves the upstream at work (legacy) or ends it (modern).
     pub(crate) survives_caller: bool,
     /// Longest single event, in bytes.
     pub(crate) event_bytes_max: usize,
+}
+
+/// A charge that waits for the reply to one request.
+pub(crate) struct Due {
+    charge: Charge,
+    /// The request's id, as it stands in the request.
+    request_id: Box<[u8]>,
+}
+
+impl Due {
+    /// A charge that only the reply to this request settles.
+    pub(crate) fn on_reply(charge: Charge, request_id: Option<Id<'_>>) -> Self {
+        Self { charge, request_id: request_id.map(|id| id.as_raw().into()).unwrap_or_default() }
+    }
+
+    fn is_answered_by(&self, message: &[u8]) -> bool {
+        Id::from_raw(&self.request_id).is_some_and(|id| reply::answers(message, id))
+    }
 }
 
 struct Events<B: Body<Data = Bytes> + Send + Unpin + 'static> {
@@ -84,7 +103,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
         let frames = self.parser.push(&chunk)?;
         let Some(listing) = self.watch.listing.take() else {
             for data in frames.iter().filter_map(|frame| frame.data.as_deref()) {
-                settle(&mut self.watch.charge, reply::outcome(data));
+                settle(&mut self.watch.charge, data);
             }
             return Ok(chunk);
         };
@@ -142,8 +161,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     /// The upstream broke the stream: the call has failed, whatever was already said.
     fn fail(&mut self, error: BoxError) -> Option<Result<Frame<Bytes>, BoxError>> {
         self.body = None;
-        if let Some(charge) = self.watch.charge.take() {
-            charge.void();
+        if let Some(due) = self.watch.charge.take() {
+            due.charge.void();
         }
         Some(Err(error))
     }
@@ -151,8 +170,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     /// The upstream ended the stream: without a final event the call has failed.
     fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
         self.body = None;
-        if let Some(charge) = self.watch.charge.take() {
-            charge.void();
+        if let Some(due) = self.watch.charge.take() {
+            due.charge.void();
         }
         let rest = self.parser.rest();
         let held_back = self.watch.listing.is_some() && !rest.is_empty();
@@ -160,21 +179,18 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     }
 }
 
-/// Ends the charge as the outcome of a message demands; a message on the way to the reply ends nothing.
-fn settle(charge: &mut Option<Charge>, outcome: Outcome) {
-    if matches!(outcome, Outcome::Other | Outcome::Malformed) {
-        return;
-    }
-    if let Some(charge) = charge.take() {
-        charge.settle(outcome);
+/// Ends the charge as the outcome of the reply demands; any other message on the way to it ends nothing.
+fn settle(due: &mut Option<Due>, message: &[u8]) {
+    if let Some(due) = due.take_if(|due| due.is_answered_by(message)) {
+        due.charge.settle(reply::outcome(message));
     }
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Events<B> {
     fn drop(&mut self) {
-        if let Some(charge) = self.watch.charge.take() {
+        if let Some(due) = self.watch.charge.take() {
             // The caller went away. Before the first byte it had nothing; after it, it may have had everything it wanted.
-            if self.first_byte_left { charge.capture() } else { charge.void() }
+            if self.first_byte_left { due.charge.capture() } else { due.charge.void() }
         }
         if self.watch.survives_caller
             && let Some(body) = self.body.take()

@@ -16,7 +16,7 @@ use octroi_mcp::message::{Kind, Message};
 use octroi_mcp::reply::{self, Outcome};
 use tower_service::Service;
 
-use crate::body::{BoxError, GateBody, Watch, drain};
+use crate::body::{BoxError, Due, GateBody, Watch, drain};
 use crate::charge::Charge;
 use crate::credentials;
 use crate::forward::clean_reply;
@@ -112,7 +112,7 @@ impl Exchange<'_, '_> {
         Ok(GateBody::events(
             body,
             Watch {
-                charge: self.charge.take(),
+                charge: self.charge.take().map(|charge| Due::on_reply(charge, self.message.id)),
                 listing: self.listing(),
                 survives_caller: self.survives_caller(),
                 event_bytes_max: self.gate.limits.reply_bytes_max,
