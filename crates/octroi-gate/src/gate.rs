@@ -1,6 +1,7 @@
 //! The decision: may this call pass, and what is held for it?
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -92,6 +93,8 @@ pub struct Call<'a, 'm> {
     pub era: Era,
     /// The proofs that came with it.
     pub presented: &'a Presented<'a>,
+    /// Where the request came from, if that is known.
+    pub peer: Option<IpAddr>,
 }
 
 /// A call that may pass.
@@ -175,7 +178,7 @@ impl Gate {
         let caller = self.caller(call.presented, rule).await?;
         let Some(subject) = subject else { return Ok(Admission { caller, charge: None, own_tool }) };
         let (_, name) = named(subject);
-        self.limit_rate(rule, name, caller.as_deref())?;
+        self.limit_rate(rule, name, caller.as_deref(), call.peer)?;
         let charge = match rule.price {
             None => None,
             Some(price) => {
@@ -232,9 +235,19 @@ impl Gate {
         }))
     }
 
-    fn limit_rate(&self, rule: &Rule, name: &str, caller: Option<&Caller>) -> Result<(), Box<Refusal>> {
+    /// Judged after identity, so that nobody can use up another one's allowance.
+    fn limit_rate(
+        &self,
+        rule: &Rule,
+        name: &str,
+        caller: Option<&Caller>,
+        peer: Option<IpAddr>,
+    ) -> Result<(), Box<Refusal>> {
         let Some(rate) = rule.rate else { return Ok(()) };
-        let who = self.hasher.hash_one((name, caller.map(|caller| caller.principal)));
+        let who = match caller {
+            Some(caller) => self.hasher.hash_one((name, caller.principal)),
+            None => self.hasher.hash_one((name, peer.map(network_of))),
+        };
         self.limiter.take(who, rate, unix_millis()).map_err(|seconds| {
             let text = format!("the allowance of {} calls is used up; try again in {seconds} s", rate.count);
             Box::new(Refusal::new(Reason::RateLimited, text).retry_after(seconds))
@@ -265,6 +278,17 @@ fn is_plain_mcp_client(headers: &HeaderMap, message: &Message<'_>) -> bool {
             _ => headers.contains_key(headers::PROTOCOL_VERSION),
         };
     both && introduced
+}
+
+/// The part of an address that one household has: all of IPv4, the first 64 bits of IPv6.
+fn network_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+    }
 }
 
 fn named(subject: Subject<'_>) -> (SubjectKind, &str) {

@@ -121,7 +121,7 @@ impl Reason {
 
     /// Whether the refusal is about money, so that it may be said in band to a plain MCP client.
     pub fn is_payment(self) -> bool {
-        self.status() == StatusCode::PAYMENT_REQUIRED
+        self.status() == StatusCode::PAYMENT_REQUIRED || self == Self::NoLiquidity
     }
 
     /// The place of this reason in [`Reason::ALL`].

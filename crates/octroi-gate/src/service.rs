@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -51,7 +52,7 @@ impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> GateService<S> {
-        GateService { gate: Arc::clone(&self.0), inner }
+        GateService { gate: Arc::clone(&self.0), inner, peer: None }
     }
 }
 
@@ -60,6 +61,15 @@ impl<S> Layer<S> for GateLayer {
 pub struct GateService<S> {
     gate: Arc<Gate>,
     inner: S,
+    peer: Option<IpAddr>,
+}
+
+impl<S> GateService<S> {
+    /// The same service for requests of one network peer, by which callers without an access token are told apart.
+    #[must_use]
+    pub fn for_peer(self, peer: IpAddr) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for GateService<S>
@@ -83,12 +93,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (gate, inner) = (Arc::clone(&self.gate), self.inner.clone());
-        Box::pin(async move { Ok(handle(&gate, inner, request).await) })
+        let (gate, inner, peer) = (Arc::clone(&self.gate), self.inner.clone(), self.peer);
+        Box::pin(async move { Ok(handle(&gate, inner, request, peer).await) })
     }
 }
 
-async fn handle<S, B, R>(gate: &Arc<Gate>, inner: S, request: Request<B>) -> Response<GateBody<R>>
+async fn handle<S, B, R>(
+    gate: &Arc<Gate>,
+    inner: S,
+    request: Request<B>,
+    peer: Option<IpAddr>,
+) -> Response<GateBody<R>>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
     S::Future: Send,
@@ -100,7 +115,7 @@ where
     R::Error: Into<BoxError>,
 {
     let handled = match *request.method() {
-        Method::POST => return post(gate, inner, request).await,
+        Method::POST => return post(gate, inner, request, peer).await,
         // Legacy: GET opens the server's stream and DELETE ends the session; a modern server answers 405 by itself.
         Method::GET | Method::DELETE => exchange::bodiless(gate, inner, request).await,
         _ => Err(Refusal::malformed(StatusCode::METHOD_NOT_ALLOWED, -32600, "use POST, GET or DELETE")),
@@ -109,7 +124,12 @@ where
 }
 
 /// One message from a client.
-async fn post<S, B, R>(gate: &Arc<Gate>, inner: S, request: Request<B>) -> Response<GateBody<R>>
+async fn post<S, B, R>(
+    gate: &Arc<Gate>,
+    inner: S,
+    request: Request<B>,
+    peer: Option<IpAddr>,
+) -> Response<GateBody<R>>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
     S::Future: Send,
@@ -144,7 +164,7 @@ where
         }
     };
     let form = gate.form(&presented, &parts.headers, &message);
-    let call = Call { message: &message, era, presented: &presented };
+    let call = Call { message: &message, era, presented: &presented, peer };
     let admission = match gate.judge(&call).await {
         Ok(admission) => admission,
         Err(refusal) => return refuse(gate, *refusal, message.id, era, form),

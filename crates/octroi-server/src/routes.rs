@@ -70,7 +70,7 @@ impl Routes {
         B::Error: Into<BoxError>,
     {
         match self.by_path.get(request.uri().path()) {
-            Some(Route::Mcp(endpoint)) => mcp(endpoint, request).await,
+            Some(Route::Mcp(endpoint)) => mcp(endpoint, request, peer).await,
             Some(Route::WorkChallenge(endpoint)) => work(endpoint, request, Step::Challenge).await,
             Some(Route::WorkVerify(endpoint)) => work(endpoint, request, Step::Verify).await,
             Some(Route::Metadata(document)) => metadata(request.method(), document),
@@ -82,7 +82,7 @@ impl Routes {
     }
 }
 
-async fn mcp<B>(endpoint: &Endpoint, request: Request<B>) -> Response<ReplyBody>
+async fn mcp<B>(endpoint: &Endpoint, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
 where
     B: Body + Send + 'static,
     B::Data: Buf + Send,
@@ -92,7 +92,7 @@ where
         return reply;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let Ok(response) = endpoint.service.clone().call(request).await;
+    let Ok(response) = endpoint.service.clone().for_peer(peer.ip()).call(request).await;
     let mut response = response.map(Either::Left);
     endpoint.origins.mark(origin.as_ref(), response.headers_mut());
     response

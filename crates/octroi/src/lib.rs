@@ -29,10 +29,14 @@ enum Command {
     /// See the whole journey: a paid, identified MCP call, with real Lightning on a private chain.
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
+    /// Look at the ledger.
+    Ledger(commands::ledger::LedgerArgs),
     /// Proof of work: solve a puzzle.
     Pow(commands::pow::PowArgs),
     /// Run the gate.
     Serve(commands::serve::ServeArgs),
+    /// Prepaid credentials issued by the operator.
+    Token(Box<commands::token::TokenArgs>),
 }
 
 /// Runs the command line of this process.
@@ -45,7 +49,9 @@ pub fn main() -> ExitCode {
         Command::Call(args) => commands::call::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
+        Command::Ledger(args) => commands::ledger::run(&args),
         Command::Pow(args) => commands::pow::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Token(args) => commands::token::run(&args),
     }
 }

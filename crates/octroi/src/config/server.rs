@@ -54,6 +54,13 @@ impl ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// What the ledger books on and credentials are good for: the server's name, `mcp` for the single one.
+    pub fn service(&self) -> &str {
+        self.name.as_deref().unwrap_or("mcp")
+    }
+}
+
 /// Where an MCP server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {

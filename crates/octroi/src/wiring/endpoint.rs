@@ -49,7 +49,7 @@ pub(super) struct Parts<'a> {
 /// Builds the endpoint of one server.
 pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     let server = parts.server;
-    let service = service_name(server);
+    let service = server.service().to_owned();
     let policy = policy(server);
     let till = till(parts, &policy)?.map(Arc::new);
     let identity = match &server.identity {
@@ -83,11 +83,6 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     });
     let origins = OriginRules::new(&parts.config.public_url, &server.allowed_origins, parts.bound);
     Ok(Endpoint::new(server.path.clone(), &server.resource, gate, upstream, origins))
-}
-
-/// What the ledger books on and credentials are good for.
-fn service_name(server: &ServerConfig) -> String {
-    server.name.clone().unwrap_or_else(|| "mcp".to_owned())
 }
 
 fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> {

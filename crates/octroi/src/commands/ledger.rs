@@ -1,0 +1,158 @@
+//! `octroi ledger`: what an operator looks up. Reads beside a running gate.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use octroi_ledger::{Ledger, OpenError, ReadError, Reader, Report};
+use serde::Serialize;
+use serde_json::json;
+use thiserror::Error;
+
+/// The exit code when a promise is broken.
+const EXIT_BROKEN: u8 = 4;
+/// Rows shown unless told otherwise.
+const ROWS: u32 = 20;
+
+/// Look at the ledger.
+#[derive(Clone, Debug, Args)]
+pub struct LedgerArgs {
+    #[command(subcommand)]
+    command: LedgerCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum LedgerCommand {
+    /// Revenue, credit, and what is under way.
+    Report(FileArgs),
+    /// Check every promise of the ledger; exits with 4 if one is broken.
+    Verify(FileArgs),
+    /// The newest calls that have ended.
+    Calls(RowArgs),
+    /// The newest accounts.
+    Accounts(RowArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct FileArgs {
+    /// The ledger's file.
+    #[arg(default_value = "octroi.db")]
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+struct RowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// How many rows.
+    #[arg(long, default_value_t = ROWS)]
+    limit: u32,
+}
+
+#[derive(Debug, Error)]
+enum LookError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Runs `octroi ledger …`.
+pub fn run(args: &LedgerArgs) -> ExitCode {
+    let looked = match &args.command {
+        LedgerCommand::Report(file) => report(file),
+        LedgerCommand::Verify(file) => verify(file),
+        LedgerCommand::Calls(rows) => calls(rows),
+        LedgerCommand::Accounts(rows) => accounts(rows),
+    };
+    looked.unwrap_or_else(|error| {
+        eprintln!("octroi: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn open(args: &FileArgs) -> Result<Reader, LookError> {
+    Ok(Ledger::open_read_only(&args.file)?)
+}
+
+fn print_json(value: &impl Serialize) {
+    println!("{}", json!(value));
+}
+
+fn report(args: &FileArgs) -> Result<ExitCode, LookError> {
+    let report = open(args)?.report()?;
+    if args.json {
+        print_json(&report);
+    } else {
+        print_report(&report);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_report(report: &Report) {
+    println!("{:<14} {:<28} {:>16} {:>10} {:>10} {:>10}", "service", "tool", "msat", "by work", "charged", "given back");
+    for row in &report.revenue {
+        println!(
+            "{:<14} {:<28} {:>16} {:>10} {:>10} {:>10}",
+            row.service, row.tool, row.msat, row.work_calls, row.captured, row.voided
+        );
+    }
+    println!();
+    println!("arrived over Lightning  {} msat", report.received_msat);
+    println!("given as vouchers       {} msat", report.vouchers_msat);
+    println!("owed to payers          {} msat, {} calls", report.credit_msat, report.credit_calls);
+    println!("nobody's                {} msat", report.suspense_msat);
+    println!("calls under way         {}", report.open_holds);
+    println!("unpaid quotes           {}", report.unpaid_quotes);
+}
+
+fn verify(args: &FileArgs) -> Result<ExitCode, LookError> {
+    let verification = open(args)?.verify()?;
+    if args.json {
+        print_json(&verification);
+    } else {
+        println!(
+            "{} transactions, {} calls, {} accounts checked",
+            verification.transactions, verification.calls, verification.accounts
+        );
+        for violation in &verification.violations {
+            println!("BROKEN {}: {}", violation.promise, violation.detail);
+        }
+        if verification.is_sound() {
+            println!("every promise holds");
+        }
+    }
+    Ok(if verification.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BROKEN) })
+}
+
+fn calls(args: &RowArgs) -> Result<ExitCode, LookError> {
+    let rows = open(&args.file)?.calls(args.limit)?;
+    if args.file.json {
+        print_json(&rows);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{:<34} {:<14} {:<28} {:>12} {:>12} {:<8}", "call", "service", "tool", "held", "charged", "unit");
+    for row in rows {
+        println!(
+            "{:<34} {:<14} {:<28} {:>12} {:>12} {:<8}",
+            row.id, row.service, row.tool, row.held, row.captured, row.unit
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn accounts(args: &RowArgs) -> Result<ExitCode, LookError> {
+    let rows = open(&args.file)?.accounts(args.limit)?;
+    if args.file.json {
+        print_json(&rows);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{:<66} {:>14} {:>12} {:<6} {:>12}", "credential", "balance", "held", "unit", "ends");
+    for row in rows {
+        println!("{:<66} {:>14} {:>12} {:<6} {:>12}", row.token, row.balance, row.held, row.unit, row.expires_at);
+    }
+    Ok(ExitCode::SUCCESS)
+}
