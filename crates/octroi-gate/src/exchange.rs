@@ -138,7 +138,10 @@ impl Exchange<'_, '_> {
         if let Some(listing) = self.listing() {
             return Ok(GateBody::whole(listing.amend(&bytes).map_or(bytes, Bytes::from)));
         }
-        let outcome = if parts.status.is_success() { reply::outcome(&bytes) } else { Outcome::Malformed };
+        // An answer to another request is none: the caller cannot use it.
+        let answered =
+            parts.status.is_success() && self.message.id.is_some_and(|id| reply::answers(&bytes, id));
+        let outcome = if answered { reply::outcome(&bytes) } else { Outcome::Malformed };
         self.durable().await?;
         if let Some(charge) = self.charge.take() {
             let settled = charge.settle(outcome);
