@@ -58,7 +58,7 @@ async fn who_lost_the_preimage_is_known_by_the_token() {
     // The ledger hears of the money from the gate's node, which is told by the network.
     soon(async {
         while market.gate.ledger().await["received_msat"] != 3000 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;

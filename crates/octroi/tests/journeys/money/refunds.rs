@@ -1,21 +1,26 @@
 //! What the caller did not get is not charged.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Market, soon};
+use crate::harness::Market;
 
-/// Asks the operator's page until the ledger says this.
-async fn settles(market: &Market, key: &str, value: i64) -> Value {
-    soon(async {
-        loop {
-            let ledger = market.gate.ledger().await;
-            if ledger[key] == value && ledger["open_holds"] == 0 {
-                return ledger;
-            }
-            tokio::task::yield_now().await;
+/// How often, and how many times, the ledger is asked for what it will soon say.
+const POLL: Duration = Duration::from_millis(20);
+const POLLS: usize = 1000;
+
+/// Asks the operator's page until no call is under way and so many have ended like this (`captured`, `voided`).
+async fn settles(market: &Market, end: &str, calls: i64) -> Value {
+    let mut ledger = Value::Null;
+    for _ in 0..POLLS {
+        ledger = market.gate.ledger().await;
+        if ledger[end] == calls && ledger["open_holds"] == 0 {
+            return ledger;
         }
-    })
-    .await
+        tokio::time::sleep(POLL).await;
+    }
+    panic!("{calls} calls should have been {end}: {ledger}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
