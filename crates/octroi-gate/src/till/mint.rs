@@ -1,5 +1,6 @@
 //! Asking for payment: an invoice, a macaroon that it opens, and the record that ties them together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -17,10 +18,14 @@ use crate::refusal::Refusal;
 const INVOICE_WAIT: Duration = Duration::from_secs(5);
 
 /// An offer to sell calls: what a 402 is made of.
-struct Offer {
+pub(super) struct Offer {
+    pub(super) token_id: TokenId,
+    pub(super) calls: u32,
+    /// Until when it may be made again, in Unix seconds: half of the shorter of the invoice's and the macaroon's lives, so
+    /// that whoever takes it has time to pay and to use it.
+    pub(super) repeat_until: u64,
     macaroon: Vec<u8>,
     invoice: Invoice,
-    calls: u32,
 }
 
 impl Till {
@@ -33,9 +38,21 @@ impl Till {
         }
     }
 
-    async fn offer(&self, sale: &Sale<'_>) -> Result<Offer, Reason> {
+    /// The offer made for the same wish before, while nobody has paid it; otherwise a new one.
+    async fn offer(&self, sale: &Sale<'_>) -> Result<Arc<Offer>, Reason> {
+        let calls = self.calls(sale);
+        if let Some(offer) = self.outstanding.get(sale, calls)
+            && let Ok(None) = self.settings.ledger.balance(&offer.token_id).await
+        {
+            return Ok(offer);
+        }
+        let offer = Arc::new(self.new_offer(sale, calls).await?);
+        self.outstanding.put(sale, &offer);
+        Ok(offer)
+    }
+
+    async fn new_offer(&self, sale: &Sale<'_>, calls: u32) -> Result<Offer, Reason> {
         let node = self.settings.node.as_ref().ok_or(Reason::NoLiquidity)?;
-        let calls = sale.calls.unwrap_or(1).clamp(1, self.settings.calls_max.max(1));
         let total = sale.price.checked_mul(i64::from(calls)).ok_or(Reason::NoLiquidity)?;
         let invoice = self.invoice(node.as_ref(), sale, calls, total).await?;
         let token_id = self.settings.keys.generate_token_id().map_err(|error| {
@@ -63,7 +80,8 @@ impl Till {
             tracing::warn!(%error, "a quote could not be recorded");
             Reason::LedgerUnavailable
         })?;
-        Ok(Offer { macaroon, invoice, calls })
+        let life = self.settings.credential_ttl_seconds.min(invoice.expires_at.saturating_sub(sale.now));
+        Ok(Offer { token_id, calls, repeat_until: sale.now + life / 2, macaroon, invoice })
     }
 
     async fn invoice(

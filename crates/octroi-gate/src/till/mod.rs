@@ -4,6 +4,7 @@
 //! shows nothing good enough is made in [`mint`]; work instead of money is taken in [`work`].
 
 mod mint;
+mod outstanding;
 mod settle;
 mod work;
 
@@ -21,12 +22,17 @@ use crate::policy::Rule;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
+use outstanding::Outstanding;
 pub use settle::run_settlements;
 pub use work::{WorkDesk, WorkGrant, WorkSettings, challenge_json};
 
 /// How long a payer who shows the preimage is kept waiting for the node's own word that the money arrived. The payee's event
 /// usually comes before the payer even has the preimage.
 const SETTLEMENT_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a caller who asks again without a proof is kept waiting for a payment that may be on its way: a payer knows
+/// its preimage some milliseconds before the payee's ledger has the money.
+const CREDIT_WAIT: Duration = Duration::from_millis(150);
 
 /// What the till is set to.
 pub struct TillSettings {
@@ -52,6 +58,7 @@ pub struct TillSettings {
 pub struct Till {
     settings: TillSettings,
     work: Option<WorkDesk>,
+    outstanding: Outstanding,
 }
 
 /// One call to be paid for.
@@ -75,7 +82,7 @@ impl Till {
     /// A till with these settings.
     pub fn new(settings: TillSettings) -> Self {
         let work = settings.work.clone().map(WorkDesk::new);
-        Self { settings, work }
+        Self { settings, work, outstanding: Outstanding::default() }
     }
 
     /// The free door.
@@ -103,13 +110,32 @@ impl Till {
             Some(Proof::Solution(solution)) => self.take_solution(sale, solution).await,
             Some(Proof::Unreadable(why)) => Err(Problem::new(Reason::InvalidMacaroon, why)),
             Some(Proof::UnreadableSolution(why)) => Err(Problem::new(Reason::InvalidSolution, why)),
-            None => self.take_credit(sale).await,
+            None => self.take_credit_or_wait(sale).await,
         };
         match taken {
             Ok(charge) => Ok(charge),
             Err(Problem::Payment(trouble)) => Err(self.challenge(sale, trouble).await),
             Err(Problem::Fatal(refusal)) => Err(refusal),
         }
+    }
+
+    /// As [`Till::take_credit`]; where this caller was made an offer before, its payment is waited for a moment.
+    async fn take_credit_or_wait(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
+        let taken = self.take_credit(sale).await;
+        let (Err(Problem::Payment(_)), Some(offer)) = (&taken, self.outstanding.get(sale, self.calls(sale)))
+        else {
+            return taken;
+        };
+        if !self.settings.ledger.wait_for_credit(offer.token_id, CREDIT_WAIT).await {
+            return taken;
+        }
+        self.outstanding.forget(sale, offer.calls);
+        self.take_credit(sale).await
+    }
+
+    /// How many calls an offer is made for.
+    fn calls(&self, sale: &Sale<'_>) -> u32 {
+        sale.calls.unwrap_or(1).clamp(1, self.settings.calls_max.max(1))
     }
 
     /// A caller with an identity spends what its earlier payments left, without showing any of their credentials.
