@@ -296,7 +296,8 @@ mod tests {
 
     #[test]
     fn every_number_is_bounded() {
-        let changes: [(&str, fn(&mut IdentityConfig)); 7] = [
+        type Change = fn(&mut IdentityConfig);
+        let changes: [(&str, Change); 7] = [
             ("leeway_seconds", |c| c.leeway_seconds = 301),
             ("token_cache_seconds", |c| c.token_cache_seconds = 301),
             ("token_cache_entries", |c| c.token_cache_entries = 0),

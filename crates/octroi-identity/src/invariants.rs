@@ -65,7 +65,7 @@ fn stays_in_line(text: &str) {
     let Ok(metadata) = Url::parse(AUDIENCE) else { return };
     let value = Bearer::insufficient_scope(&metadata, &[text], text).into_header_value();
     assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
-    assert!(value.matches('"').count() % 2 == 0);
+    assert!(value.matches('"').count().is_multiple_of(2));
 }
 
 #[cfg(test)]
