@@ -13,6 +13,7 @@ mod desk;
 mod exchange;
 mod forward;
 mod gate;
+pub mod invariants;
 mod limit;
 mod listing;
 mod own_tools;

@@ -228,3 +228,6 @@ impl<'a> Presented<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
