@@ -34,7 +34,7 @@ impl Till {
         let work = self.work_challenge(sale);
         match self.offer(sale).await {
             Ok(offer) => Box::new(self.payment_required(sale, &trouble, &offer, work)),
-            Err(reason) => Box::new(cannot_sell(sale, reason, work)),
+            Err(reason) => Box::new(cannot_sell(sale, reason, &trouble, work)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Till {
                 }),
             );
         if let Some((macaroon, left)) = &trouble.renewed {
-            refusal = refusal.with("renewed", json!({"macaroon": macaroon, "balance_msat": left}));
+            refusal = refusal.with("renewed", renewed_json(macaroon, *left));
         }
         match work {
             Some(challenge) => refusal.with("pow", challenge),
@@ -215,19 +215,28 @@ fn describe(sale: &Sale<'_>, trouble: &Trouble, offer: &Offer) -> String {
     text
 }
 
-/// Nothing can be sold for money right now; what else is open is offered.
-fn cannot_sell(sale: &Sale<'_>, reason: Reason, work: Option<Value>) -> Refusal {
-    let text = match reason {
+/// Nothing can be sold for money right now; what else is open is offered, and what was wrong is said all the same.
+fn cannot_sell(sale: &Sale<'_>, reason: Reason, trouble: &Trouble, work: Option<Value>) -> Refusal {
+    let why = match reason {
         Reason::NoLiquidity => "no Lightning payment can be received right now; nothing was charged",
         _ => "the ledger cannot record a quote right now; nothing was charged",
     };
-    let refusal = Refusal::new(reason, text)
+    let text = if trouble.text.is_empty() { why.to_owned() } else { format!("{}; and {why}", trouble.text) };
+    let mut refusal = Refusal::new(reason, text)
         .retry_after(5)
         .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}));
+    if let Some((macaroon, left)) = &trouble.renewed {
+        refusal = refusal.with("renewed", renewed_json(macaroon, *left));
+    }
     match work {
         Some(challenge) => refusal.with("pow", challenge),
         None => refusal,
     }
+}
+
+/// A macaroon for the same account with a later end, opened by the same preimage.
+fn renewed_json(macaroon: &str, left_msat: i64) -> Value {
+    json!({"macaroon": macaroon, "balance_msat": left_msat})
 }
 
 /// Satoshis for people: 1700 msat are 1.7.
