@@ -1,8 +1,8 @@
 // What the client scripts share: their command line and the one JSON line they print.
 //
-//   SCRIPT URL [--token T] [--mode M] [--header 'K: V']... [--free TOOL] [--tool TOOL] [--arguments JSON] [--meta JSON]
+//   SCRIPT URL | --command JSON [--token T] [--mode M] [--header 'K: V']... [--free TOOL] [--tool TOOL] [--arguments JSON] [--meta JSON]
 //
-// The line is {"peer", "protocolVersion", "tools", "free", "call"}; an outcome is {"result"} or {"error"}. When the
+// `--command` is a list of words: the server is a program. The line is {"peer", "protocolVersion", "tools", "free", "call"}; an outcome is {"result"} or {"error"}. When the
 // connection fails it is {"peer", "connect": {"error"}} and the exit code is 1.
 
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ export function commandLine() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      command: { type: 'string' },
       token: { type: 'string' },
       mode: { type: 'string', default: 'auto' },
       header: { type: 'string', multiple: true, default: [] },
@@ -20,13 +21,15 @@ export function commandLine() {
       meta: { type: 'string' },
     },
   });
-  if (positionals.length !== 1) throw new Error('one URL, please');
+  const command = values.command && JSON.parse(values.command);
+  if (positionals.length !== (command ? 0 : 1)) throw new Error('one URL, or one command, please');
   const headers = Object.fromEntries(
     values.header.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
   );
   if (values.token) headers.Authorization = `Bearer ${values.token}`;
   return {
-    url: new URL(positionals[0]),
+    url: command ? undefined : new URL(positionals[0]),
+    command,
     mode: values.mode,
     headers,
     free: values.free,

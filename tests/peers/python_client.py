@@ -1,4 +1,4 @@
-"""The Python SDK: `--mode legacy | auto | 2026-07-28`; command line and output as in peer.mjs."""
+"""The Python SDK, over HTTP or (`--command`) over stdio: `--mode legacy | auto | 2026-07-28`; command line and output as in peer.mjs."""
 
 import argparse
 import asyncio
@@ -6,6 +6,7 @@ import json
 import sys
 
 from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
@@ -33,29 +34,37 @@ async def outcome(work):
 
 
 async def walk(options):
+    if options.command:
+        program, *arguments = json.loads(options.command)
+        server = StdioServerParameters(command=program, args=arguments)
+        return await speak(stdio_client(server), options)
     headers = dict(line.split(":", 1) for line in options.header)
     headers = {name: value.strip() for name, value in headers.items()}
     if options.token:
         headers["Authorization"] = f"Bearer {options.token}"
     async with create_mcp_http_client(headers=headers) as http:
-        transport = streamable_http_client(options.url, http_client=http)
-        async with Client(transport, mode=options.mode) as client:
-            seen = {"peer": "python", "protocolVersion": client.protocol_version}
-            listed = await outcome(client.list_tools())
-            seen["tools"] = listed["result"]["tools"] if "result" in listed else listed
-            if options.free:
-                seen["free"] = await outcome(client.call_tool(options.free, {}))
-            if options.tool:
-                meta = json.loads(options.meta) if options.meta else None
-                seen["call"] = await outcome(
-                    client.call_tool(options.tool, json.loads(options.arguments), meta=meta)
-                )
-            print(json.dumps(seen), flush=True)
+        await speak(streamable_http_client(options.url, http_client=http), options)
+
+
+async def speak(transport, options):
+    async with Client(transport, mode=options.mode) as client:
+        seen = {"peer": "python", "protocolVersion": client.protocol_version}
+        listed = await outcome(client.list_tools())
+        seen["tools"] = listed["result"]["tools"] if "result" in listed else listed
+        if options.free:
+            seen["free"] = await outcome(client.call_tool(options.free, {}))
+        if options.tool:
+            meta = json.loads(options.meta) if options.meta else None
+            seen["call"] = await outcome(
+                client.call_tool(options.tool, json.loads(options.arguments), meta=meta)
+            )
+        print(json.dumps(seen), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("url")
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--command")
     parser.add_argument("--token")
     parser.add_argument("--mode", default="auto")
     parser.add_argument("--header", action="append", default=[])

@@ -5,6 +5,12 @@
 
 mod clients;
 mod conformance;
+mod crash;
 mod envelope;
 mod harness;
 mod money;
+mod payers;
+mod stdio;
+mod streams;
+mod template;
+mod work;

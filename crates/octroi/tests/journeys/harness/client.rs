@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
-use super::{Gate, PATIENCE, Secrets};
+use super::{Gate, PATIENCE, Secrets, soon};
 
 /// The revision of the stateless era.
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -272,5 +272,38 @@ impl Reply {
         );
         assert!(invoice.starts_with("lnbcrt"), "{invoice}");
         Challenge { macaroon: macaroon.to_owned(), invoice: invoice.to_owned() }
+    }
+}
+
+/// The events of an answer that is still coming.
+pub(crate) struct Events {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+impl Events {
+    /// An answer that must be an event stream.
+    #[track_caller]
+    pub(crate) fn of(response: reqwest::Response) -> Self {
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: String::new() }
+    }
+
+    /// The next message, events without one passed over; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            while let Some((event, rest)) = self.buffer.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data:")).map(str::trim);
+                let message =
+                    data.filter(|data| !data.is_empty()).map(|data| serde_json::from_str(data).unwrap());
+                self.buffer = rest.to_owned();
+                if message.is_some() {
+                    return message;
+                }
+            }
+            let chunk = soon(self.response.chunk()).await.ok()??;
+            self.buffer.push_str(&String::from_utf8(chunk.to_vec()).unwrap().replace("\r\n", "\n"));
+        }
     }
 }

@@ -67,6 +67,11 @@ impl Launch {
         command
     }
 
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts the gate and waits until it is ready.
     pub(crate) async fn start(self) -> Gate {
         tokio::task::spawn_blocking(move || Gate::start(self)).await.unwrap()
@@ -122,6 +127,11 @@ impl Gate {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.launch.clone()
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The ledger's report, from the operator's page.

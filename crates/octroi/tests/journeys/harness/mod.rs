@@ -7,7 +7,7 @@ pub(crate) mod peers;
 
 use std::time::Duration;
 
-pub(crate) use client::{Ask, Caller, Challenge, LEGACY, MODERN, Reply};
+pub(crate) use client::{Ask, Caller, Challenge, Events, LEGACY, MODERN, Reply};
 pub(crate) use gate::{Gate, Launch, Secrets};
 pub(crate) use money::Market;
 
