@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use octroi_mcp::era::Era;
 use octroi_mcp::message::{Kind, Message};
 use octroi_mcp::reply::{self, Outcome};
-use tower_service::Service;
 
 use crate::body::{BoxError, Due, GateBody, Watch, drain};
 use crate::charge::Charge;
@@ -24,6 +23,7 @@ use crate::gate::Gate;
 use crate::listing::Listing;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::service::{Inner, InnerBody};
 
 /// What the call costs, in the unit of the charge (msat, or calls bought with work).
 const PRICE: HeaderName = HeaderName::from_static("octroi-price");
@@ -49,11 +49,8 @@ impl Exchange<'_, '_> {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<GateBody<R>>, Refusal>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        S: Inner<R>,
+        R: InnerBody,
     {
         let answered = Outlives::new(forward(inner, request), self.survives_caller()).await;
         let response = answered.map_err(|error| self.unavailable(&error))?;
@@ -105,8 +102,7 @@ impl Exchange<'_, '_> {
     /// A stream: the hold must be on disk before the first byte leaves, and ends with the final event.
     async fn stream<R>(&mut self, body: R) -> Result<GateBody<R>, Refusal>
     where
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        R: InnerBody,
     {
         self.durable().await?;
         Ok(GateBody::events(
@@ -123,8 +119,7 @@ impl Exchange<'_, '_> {
     /// A JSON reply: judged as a whole, then settled.
     async fn whole<R>(&mut self, parts: &mut Parts, body: R) -> Result<GateBody<R>, Refusal>
     where
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        R: InnerBody,
     {
         let max = self.gate.limits.reply_bytes_max;
         let collected = Limited::new(body, max).collect().await.map_err(|error| {
@@ -172,11 +167,8 @@ pub(crate) async fn bodiless<S, B, R>(
     request: Request<B>,
 ) -> Result<Response<GateBody<R>>, Refusal>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
+    S: Inner<R>,
+    R: InnerBody,
 {
     let (mut parts, _) = request.into_parts();
     let presented = credentials::read_headers(&parts.headers)
@@ -204,8 +196,7 @@ where
 
 async fn forward<S, R>(mut inner: S, request: Request<Full<Bytes>>) -> Result<Response<R>, BoxError>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
-    S::Error: Into<BoxError>,
+    S: Inner<R>,
 {
     std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
     inner.call(request).await.map_err(Into::into)

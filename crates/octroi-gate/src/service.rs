@@ -34,6 +34,36 @@ use crate::own_tools;
 use crate::reason::Reason;
 use crate::refusal::{Form, Refusal};
 
+/// A service that a gate can stand in front of, answering with bodies of type `R`.
+pub trait Inner<R>:
+    Service<
+        Request<Full<Bytes>>,
+        Response = Response<R>,
+        Error: Into<BoxError>,
+        Future: Future<Output = Result<Response<R>, Self::Error>> + Send,
+    > + Send
+    + 'static
+{
+}
+
+impl<S, R> Inner<R> for S
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+}
+
+/// The body of a request as it comes in.
+pub trait RequestBody: Body<Data: Buf + Send, Error: Into<BoxError>> + Send {}
+
+impl<B: Body<Data: Buf + Send, Error: Into<BoxError>> + Send> RequestBody for B {}
+
+/// The body of a reply as the inner service gives it.
+pub trait InnerBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {}
+
+impl<R: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static> InnerBody for R {}
+
 /// How long a caller may take to send its request's body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
@@ -74,14 +104,9 @@ impl<S> GateService<S> {
 
 impl<S, B, R> Service<Request<B>> for GateService<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Inner<R> + Clone,
+    B: RequestBody + 'static,
+    R: InnerBody,
 {
     type Response = Response<GateBody<R>>;
     type Error = Infallible;
@@ -105,14 +130,9 @@ async fn handle<S, B, R>(
     peer: Option<IpAddr>,
 ) -> Response<GateBody<R>>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
+    S: Inner<R>,
+    B: RequestBody,
+    R: InnerBody,
 {
     let handled = match *request.method() {
         Method::POST => return post(gate, inner, request, peer).await,
@@ -131,14 +151,9 @@ async fn post<S, B, R>(
     peer: Option<IpAddr>,
 ) -> Response<GateBody<R>>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
+    S: Inner<R>,
+    B: RequestBody,
+    R: InnerBody,
 {
     let (mut parts, body) = request.into_parts();
     let bytes = match read_body(&parts.headers, body, gate.limits.body_bytes_max).await {
@@ -201,9 +216,7 @@ async fn answer_itself(
 /// Reads the body up to the bound. One that came in one piece is not copied.
 async fn read_body<B>(headers: &HeaderMap, body: B, max: usize) -> Result<Bytes, Refusal>
 where
-    B: Body + Send,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
+    B: RequestBody,
 {
     if !is_json(headers) {
         let text = "Content-Type must be application/json";

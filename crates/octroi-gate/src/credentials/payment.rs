@@ -57,11 +57,14 @@ impl Proof {
     }
 
     /// Whether both are the same credential, however they were written: one token in two spellings, or once with its
-    /// preimage as a caveat, is one credential.
+    /// preimage as a caveat, is one credential. With another preimage it is another one.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Credential(a), Self::Credential(b)) => {
-                a == b || matches!((a.claimed_identifier(), b.claimed_identifier()), (Ok(a), Ok(b)) if a == b)
+                let one_token = || {
+                    matches!((a.claimed_identifier(), b.claimed_identifier()), (Ok(a), Ok(b)) if a == b)
+                };
+                a == b || (a.preimage() == b.preimage() && one_token())
             }
             (Self::Solution(a), Self::Solution(b)) => a == b,
             _ => false,
