@@ -225,7 +225,8 @@ impl Gate {
             Some(token) => self.identify(token, &rule.scopes).await?,
             None => None,
         };
-        if caller.is_some() || !(rule.requires_identity || !rule.scopes.is_empty()) {
+        let needs_nobody = !rule.requires_identity && rule.scopes.is_empty();
+        if caller.is_some() || needs_nobody {
             return Ok(caller);
         }
         let refusal = Refusal::new(Reason::MissingToken, "this call needs an access token");

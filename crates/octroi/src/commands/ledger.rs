@@ -93,7 +93,10 @@ fn report(args: &FileArgs) -> Result<ExitCode, LookError> {
 }
 
 fn print_report(report: &Report) {
-    println!("{:<14} {:<28} {:>16} {:>10} {:>10} {:>10}", "service", "tool", "msat", "by work", "charged", "given back");
+    println!(
+        "{:<14} {:<28} {:>16} {:>10} {:>10} {:>10}",
+        "service", "tool", "msat", "by work", "charged", "given back"
+    );
     for row in &report.revenue {
         println!(
             "{:<14} {:<28} {:>16} {:>10} {:>10} {:>10}",
@@ -134,7 +137,10 @@ fn calls(args: &RowArgs) -> Result<ExitCode, LookError> {
         print_json(&rows);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{:<34} {:<14} {:<28} {:>12} {:>12} {:<8}", "call", "service", "tool", "held", "charged", "unit");
+    println!(
+        "{:<34} {:<14} {:<28} {:>12} {:>12} {:<8}",
+        "call", "service", "tool", "held", "charged", "unit"
+    );
     for row in rows {
         println!(
             "{:<34} {:<14} {:<28} {:>12} {:>12} {:<8}",
@@ -152,7 +158,10 @@ fn accounts(args: &RowArgs) -> Result<ExitCode, LookError> {
     }
     println!("{:<66} {:>14} {:>12} {:<6} {:>12}", "credential", "balance", "held", "unit", "ends");
     for row in rows {
-        println!("{:<66} {:>14} {:>12} {:<6} {:>12}", row.token, row.balance, row.held, row.unit, row.expires_at);
+        println!(
+            "{:<66} {:>14} {:>12} {:<6} {:>12}",
+            row.token, row.balance, row.held, row.unit, row.expires_at
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

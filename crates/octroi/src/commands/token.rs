@@ -87,7 +87,8 @@ pub fn run(args: &TokenArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("octroi: {error}");
-            let usage = matches!(error, MintError::Config(_) | MintError::NoServer(_) | MintError::SeveralServers);
+            let usage =
+                matches!(error, MintError::Config(_) | MintError::NoServer(_) | MintError::SeveralServers);
             if usage { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
