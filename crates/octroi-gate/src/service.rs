@@ -248,15 +248,17 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Settles the era and compares the mirrored headers with the body.
 fn settle_era(message: &Message<'_>, headers: &HeaderMap) -> Result<Era, Refusal> {
+    let mismatched = |mismatch: headers::HeaderMismatch| {
+        Refusal::malformed(mismatch.status(), headers::HeaderMismatch::CODE, mismatch.to_string())
+    };
+    headers::check_version(message, headers).map_err(mismatched)?;
     let version = headers.get(headers::PROTOCOL_VERSION).map(|value| value.to_str().unwrap_or_default());
     let (era, _) = era::era(message, version).map_err(|error| {
         let mut refusal = Refusal::malformed(error.status(), error.code(), error.to_string());
         refusal.extend_data(error.data());
         refusal
     })?;
-    headers::check(era, message, headers).map_err(|mismatch| {
-        Refusal::malformed(mismatch.status(), headers::HeaderMismatch::CODE, mismatch.to_string())
-    })?;
+    headers::check(era, message, headers).map_err(mismatched)?;
     if era == Era::Modern && message.kind == Kind::Response {
         let text = "clients send no JSON-RPC responses in this revision";
         return Err(Refusal::malformed(StatusCode::BAD_REQUEST, -32600, text));

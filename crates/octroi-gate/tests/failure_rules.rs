@@ -2,6 +2,8 @@
 //!
 //! The inner service is scripted, the ledger is real, the credential is a voucher of one call's price.
 
+#![allow(clippy::expect_used, reason = "a test may fail")]
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -61,9 +61,8 @@ impl Proof {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Credential(a), Self::Credential(b)) => {
-                let one_token = || {
-                    matches!((a.claimed_identifier(), b.claimed_identifier()), (Ok(a), Ok(b)) if a == b)
-                };
+                let one_token =
+                    || matches!((a.claimed_identifier(), b.claimed_identifier()), (Ok(a), Ok(b)) if a == b);
                 a == b || (a.preimage() == b.preimage() && one_token())
             }
             (Self::Solution(a), Self::Solution(b)) => a == b,
