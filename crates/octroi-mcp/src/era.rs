@@ -129,14 +129,14 @@ impl EraError {
 
 /// Settles era and revision from the body and the value of the `MCP-Protocol-Version` header.
 ///
-/// The version in the body counts; whether the header agrees with it is for [`crate::headers::check`]. `initialize` is
-/// always legacy, even when it asks for a modern version: the server then negotiates down. Without any version a request
+/// The version in the body counts; whether the header agrees with it is for [`crate::headers::check_version`].
+/// `initialize` is legacy when it asks for a version, even a modern one: the server then negotiates down. Without any version a request
 /// is taken for 2025-03-26, unless its method exists only in the modern era.
 ///
 /// # Errors
 /// See [`EraError`].
 pub fn era(msg: &Message<'_>, header_version: Option<&str>) -> Result<(Era, Revision), EraError> {
-    if msg.method == "initialize" {
+    if msg.method == "initialize" && msg.params.protocol_version.is_some() {
         let asked = msg.params.protocol_version.as_deref().and_then(Revision::parse);
         let legacy = asked.filter(|revision| revision.era() == Era::Legacy);
         return Ok((Era::Legacy, legacy.unwrap_or(Revision::V2025_11_25)));

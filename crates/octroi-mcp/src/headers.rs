@@ -75,6 +75,16 @@ pub fn check(era: Era, msg: &Message<'_>, headers: &HeaderMap) -> Result<(), Hea
     Ok(())
 }
 
+/// Compares the version in the header with that in the body, before either is judged: whoever says two versions is told
+/// of that, even where one of them is unknown (MCP 2026-07-28 basic/transports). [`check`] includes it.
+///
+/// # Errors
+/// See [`HeaderMismatch`].
+pub fn check_version(msg: &Message<'_>, headers: &HeaderMap) -> Result<(), HeaderMismatch> {
+    let version = msg.params.meta.as_ref().and_then(Meta::protocol_version);
+    compare(headers, PROTOCOL_VERSION, version.as_deref(), false, plain)
+}
+
 /// What `Mcp-Name` must say, for the methods that have it.
 fn mirrored_name<'m>(msg: &'m Message<'_>) -> Option<&'m str> {
     match &*msg.method {

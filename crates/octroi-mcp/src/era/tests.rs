@@ -33,13 +33,16 @@ fn without_metadata_the_header_decides() {
 }
 
 #[test]
-fn initialize_is_always_legacy() {
+fn initialize_that_asks_for_a_version_is_legacy() {
     let asked = |version: &str| {
         settle("initialize", &format!(r#"{{"protocolVersion":"{version}"}}"#), Some("2026-07-28"))
     };
     assert_eq!(asked("2025-06-18"), Ok((Era::Legacy, Revision::V2025_06_18)));
     assert_eq!(asked("2026-07-28"), Ok((Era::Legacy, Revision::V2025_11_25)));
     assert_eq!(asked("tomorrow"), Ok((Era::Legacy, Revision::V2025_11_25)));
+    // In the stateless era it is a method like any other that does not exist.
+    let stateless = settle("initialize", &meta("2026-07-28"), Some("2026-07-28"));
+    assert_eq!(stateless, Ok((Era::Modern, Revision::V2026_07_28)));
 }
 
 #[test]

@@ -90,3 +90,15 @@ fn legacy_headers_may_be_absent_but_not_wrong() {
     assert_eq!(legacy(&[("mcp-name", "u")]), Err(HeaderMismatch::Mismatch(NAME)));
     assert_eq!(legacy(&[("mcp-method", "tools/list")]), Err(HeaderMismatch::Mismatch(METHOD)));
 }
+
+#[test]
+fn two_versions_are_a_mismatch_even_when_one_is_unknown() {
+    let unknown = CALL.replace("2026-07-28", "v999");
+    let message = scan(unknown.as_bytes(), &Limits::default()).unwrap();
+    let mut headers = HeaderMap::new();
+    assert_eq!(check_version(&message, &headers), Ok(()));
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
+    assert_eq!(check_version(&message, &headers), Err(HeaderMismatch::Mismatch(PROTOCOL_VERSION)));
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static("v999"));
+    assert_eq!(check_version(&message, &headers), Ok(()));
+}

@@ -21,7 +21,7 @@ pub struct Params<'a> {
     pub task_id: Option<Cow<'a, str>>,
     /// `cursor` of a list.
     pub cursor: Option<Cow<'a, str>>,
-    /// `protocolVersion`: always there for `initialize`.
+    /// `protocolVersion`: always there for `initialize`, unless `_meta` names a version.
     pub protocol_version: Option<Cow<'a, str>>,
     /// The raw `arguments` object. A `null` counts as absent.
     pub arguments: Option<&'a [u8]>,
@@ -35,6 +35,13 @@ pub struct Params<'a> {
     pub input_responses: Option<&'a [u8]>,
     /// `_meta`.
     pub meta: Option<Meta<'a>>,
+}
+
+impl Params<'_> {
+    /// Whether `_meta` names a protocol version.
+    pub(super) fn names_version(&self) -> bool {
+        self.meta.as_ref().and_then(Meta::protocol_version).is_some()
+    }
 }
 
 impl fmt::Debug for Params<'_> {

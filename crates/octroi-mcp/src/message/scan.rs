@@ -190,7 +190,8 @@ impl<'a> Fields<'a> {
                 "arguments"
             }
             "resources/read" if params.uri.is_none() => "uri",
-            "initialize" if params.protocol_version.is_none() => "protocolVersion",
+            // With the metadata of the stateless era it is a call of a method that era no longer has: the server's to say.
+            "initialize" if params.protocol_version.is_none() && !params.names_version() => "protocolVersion",
             _ => return Ok(params),
         };
         Err(ScanError::BadField(missing))
