@@ -138,6 +138,8 @@ async fn headers_that_contradict_the_body_are_refused() {
         let reply = door.refuses(&headers, &call, 400, -32020).await;
         assert_eq!(reply.message["id"], 1);
     }
+    // Two versions are a mismatch, whatever becomes of either.
+    door.refuses(&MIRRORED, call.replace(MODERN, "v999.0.0"), 400, -32020).await;
     assert_eq!(door.sample.received().len(), 0, "the upstream heard of a refused message");
     let wrapped = mirrored_but("mcp-name", Some("=?base64?ZGF0YV9xdWVyeQ==?="));
     assert_eq!(door.caller.raw(&wrapped, call.clone()).await.status, 200);

@@ -7,7 +7,7 @@ use octroi_testkit::upstream::sample::Sample;
 use serde_json::{Value, json};
 
 use crate::clients::{everything, stdio};
-use crate::harness::{Caller, Events, Gate, Launch, free_policy, peers, soon};
+use crate::harness::{Caller, Events, Gate, LEGACY, Launch, free_policy, peers, soon};
 
 /// The processes that a process has started, by their ids.
 fn children(of: u32) -> Vec<u32> {
@@ -72,6 +72,16 @@ async fn every_session_has_a_program_of_its_own() {
     soon(async {
         while echo(&two).send().await.status != 404 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // The next one waits until the program may be started again, and is told so until then.
+    let hello = || {
+        caller.plain("initialize", json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {}}))
+    };
+    soon(async {
+        while hello().send().await.status == 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     })
     .await;
