@@ -1,5 +1,6 @@
 //! The one door to every chore. `cargo xtask` alone lists them.
 
+mod bench;
 mod cache;
 mod conformance;
 mod deny;
@@ -22,6 +23,7 @@ usage: cargo xtask CHORE
   deny                   licences, advisories, duplicates and sources of the dependencies, a part of lint
   conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
   fuzz [--seconds N]     every fuzz target, N seconds each (60)
+  bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
   readme                 the commands of README.md that are marked to be run
   ci                     lint, test and readme, as .ci/run does";
 
@@ -51,6 +53,7 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
         ["conformance", "--url", url] => conformance::against(url),
         ["fuzz"] => fuzz::run(fuzz::SECONDS),
         ["fuzz", "--seconds", seconds] => fuzz::run(seconds.parse().ok()?),
+        ["bench", more @ ..] => bench::run(more),
         ["readme"] => readme::run(&[]),
         ["ci"] => ci(),
         _ => return None,

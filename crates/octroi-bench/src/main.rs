@@ -1,0 +1,93 @@
+//! `cargo xtask bench`: what the gate costs, measured in one run so that every figure has its yardstick beside it.
+//!
+//! Reads the gate's binary beside its own, writes `bench/bench.md` and `bench/bench.json` into the target folder, and
+//! prints the table. Nothing is asserted about time; a call that is not answered as it should be ends the run.
+#![forbid(unsafe_code)]
+
+mod failure;
+mod gate;
+mod holds;
+mod issuer;
+mod load;
+mod nginx;
+mod process;
+mod report;
+mod request;
+mod serve;
+mod single;
+mod stats;
+mod upstream;
+mod wire;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use failure::{Failure, Measured};
+use issuer::Issuer;
+use process::Processors;
+use report::Report;
+
+/// How long each row is measured in each round, in seconds, unless told otherwise.
+const SECONDS: f64 = 2.0;
+
+fn main() -> ExitCode {
+    let seconds = std::env::args().nth(1).map_or(Some(SECONDS), |text| text.parse().ok());
+    let Some(seconds) = seconds.filter(|seconds| (0.01..=60.0).contains(seconds)) else {
+        eprintln!(
+            "usage: octroi-bench [SECONDS]\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS})"
+        );
+        return ExitCode::from(2);
+    };
+    match run(Duration::from_secs_f64(seconds)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("octroi-bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(lasts: Duration) -> Measured {
+    let here = std::env::current_exe().map_err(Failure::of("this program's own path"))?;
+    let profile = here.parent().ok_or_else(|| Failure::new("this program stands in no folder"))?;
+    let folder = profile.parent().unwrap_or(profile).join("bench");
+    fs::create_dir_all(&folder).map_err(Failure::of("the folder of the report"))?;
+    let scratch = tempfile::tempdir_in(&folder).map_err(Failure::of("a folder for the ledger"))?;
+
+    let processors = Processors::share();
+    let issuer = Issuer::start()?;
+    let wire = wire::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
+    processors.free();
+    let holds = holds::measure(scratch.path(), lasts)?;
+    let single = single::measure(&issuer)?;
+    let report = Report { machine: machine(&processors), wire, single, holds };
+
+    let text = report.to_markdown();
+    write(&folder.join("bench.md"), &text)?;
+    write(&folder.join("bench.json"), &format!("{:#}\n", report.to_json()))?;
+    println!("{text}");
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Measured {
+    fs::write(path, text).map_err(Failure::of(&path.display().to_string()))
+}
+
+/// What the figures were measured on, in words.
+fn machine(processors: &Processors) -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, name)| name.trim());
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = read("/proc/loadavg");
+    let load = load.split_whitespace().next().unwrap_or("unknown");
+    let layout = if processors.pinned {
+        "the proxy has one processor to itself, load and upstream share another"
+    } else {
+        "processes were not kept on processors of their own"
+    };
+    format!("{count} × {model}; {layout}; load average at the end {load} (about 2 of it is this program).")
+}

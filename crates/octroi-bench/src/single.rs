@@ -1,0 +1,154 @@
+//! Single operations, in this process, each beside the bare cryptography it cannot do without.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octroi_identity::{IdentityConfig, Provider, Verifier};
+use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms};
+use octroi_mcp::{json, message};
+use octroi_pow::{Binding, Difficulty, Request, Signer, solver};
+use sha2::{Digest, Sha256};
+
+use crate::failure::{Failure, Measured};
+use crate::issuer::{AUDIENCE, Issuer};
+use crate::request::{PAID, body};
+use crate::stats::median;
+
+/// How long each operation is repeated.
+const LASTS: Duration = Duration::from_millis(600);
+/// How long one sample takes: many times what reading the clock does.
+const SAMPLE: Duration = Duration::from_micros(200);
+/// Difficulty of the puzzle, in bits: solved in a moment, and as much work to verify as any.
+const PUZZLE_BITS: u32 = 12;
+const SERVICE: &str = "bench";
+
+/// One operation.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) ns: f64,
+    /// What it is compared with, and how long that takes.
+    pub(crate) beside: Option<(&'static str, f64)>,
+}
+
+/// Measures all of them.
+pub(crate) fn measure(issuer: &Issuer) -> Measured<Vec<Row>> {
+    let mut rows = vec![envelope()?, credential()?];
+    rows.extend(tokens(issuer)?);
+    rows.push(puzzle()?);
+    Ok(rows)
+}
+
+/// The median time of one `operation`, in nanoseconds.
+fn time<T>(mut operation: impl FnMut() -> T) -> f64 {
+    let mut repeats = 1_u32;
+    loop {
+        let start = Instant::now();
+        (0..repeats).for_each(|_| drop(black_box(operation())));
+        if start.elapsed() >= SAMPLE {
+            break;
+        }
+        repeats *= 2;
+    }
+    let until = Instant::now() + LASTS;
+    let mut samples = Vec::new();
+    while Instant::now() < until {
+        let start = Instant::now();
+        (0..repeats).for_each(|_| drop(black_box(operation())));
+        samples.push(start.elapsed().as_nanos() as f64 / f64::from(repeats));
+    }
+    median(samples)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+fn envelope() -> Measured<Row> {
+    let (body, limits) = (body(PAID), json::Limits::default());
+    message::scan(body.as_bytes(), &limits).map_err(Failure::of("the scan"))?;
+    let ns = time(|| message::scan(black_box(body.as_bytes()), &limits));
+    let bare = time(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())));
+    Ok(Row { name: "envelope scan of a tools/call", ns, beside: Some(("serde_json to a tree", bare)) })
+}
+
+fn credential() -> Measured<Row> {
+    let failed = "a credential";
+    let (keys, preimage) = (MasterKeys::new((0, [7; 32])), Preimage::from_bytes([8; 32]));
+    let token_id = keys.new_token_id([9; 28]);
+    let identifier = Identifier { payment_hash: preimage.payment_hash(), token_id };
+    let mut terms = Terms::new(SERVICE);
+    terms.tools = Some(vec![PAID.to_owned()]);
+    terms.valid_until = Some(u64::MAX);
+    terms.price = Some(Msat::new(1000));
+    let caveats = terms.to_caveats().map_err(Failure::of(failed))?;
+    let root = keys.root_key(&token_id).ok_or_else(|| Failure::new(failed))?;
+    let macaroon = Macaroon::mint(&root, &identifier, "https://gate.example.com", &caveats)
+        .map_err(Failure::of(failed))?;
+    let text = Credential::new(macaroon.encode_v2(), preimage).to_text();
+    let judge = || {
+        let credential = Credential::parse(black_box(&text)).ok()?;
+        octroi_l402::verify(&credential, &keys, SERVICE, 1).ok()
+    };
+    judge().ok_or_else(|| Failure::new("a good credential is refused"))?;
+    // One HMAC for the root key, one for the identifier, one for each caveat: two hashes each. And the preimage's.
+    let block = [0x5a_u8; 64];
+    let bare = time(|| Sha256::digest(black_box(block)));
+    Ok(Row {
+        name: "L402 credential, from text to terms",
+        ns: time(judge),
+        beside: Some(("one SHA-256 of 64 bytes", bare)),
+    })
+}
+
+fn tokens(issuer: &Issuer) -> Measured<Vec<Row>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::of("a runtime"))?;
+    let mut config = IdentityConfig::new(Provider::oidc(&issuer.url), vec![AUDIENCE.to_owned()]);
+    config.token_cache_seconds = IdentityConfig::MAX_TOKEN_CACHE_SECONDS;
+    let verifier =
+        runtime.block_on(Verifier::connect(config)).map_err(Failure::of("the verifier's configuration"))?;
+    let (token, now) = (issuer.token(0)?, now());
+    let verify = || runtime.block_on(verifier.verify(black_box(&token), now));
+    verify().map_err(Failure::of("a good token"))?;
+    let cached = time(|| verifier.cached(black_box(&token), now));
+
+    let (signed, signature) = token.rsplit_once('.').ok_or_else(|| Failure::new("a token"))?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(Failure::of("a signature"))?;
+    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.public_key())
+        .map_err(|_| Failure::new("the issuer's key cannot be read"))?;
+    key.verify_sig(signed.as_bytes(), &signature).map_err(|_| Failure::new("a good signature is refused"))?;
+    let bare = time(|| key.verify_sig(black_box(signed.as_bytes()), black_box(&signature)));
+    let beside = Some(("its ES256 signature alone (aws-lc-rs)", bare));
+    Ok(vec![
+        Row { name: "access token seen before", ns: cached, beside },
+        Row { name: "access token in full", ns: time(verify), beside },
+    ])
+}
+
+fn puzzle() -> Measured<Row> {
+    let signer = Signer::new((0, [3; 32]));
+    let difficulty = Difficulty::from_bits(PUZZLE_BITS).map_err(Failure::of("a difficulty"))?;
+    let binding = Binding {
+        tool: None,
+        principal: None,
+        arguments_digest: None,
+        calls: 1,
+        service: SERVICE.to_owned(),
+    };
+    let challenge = signer.issue(difficulty, binding, 0, 300, [4; 16]);
+    let (cancel, progress) = (AtomicBool::new(false), AtomicU64::new(0));
+    let nonce = solver::solve(&challenge.salt, difficulty.target(), solver::all_cores(), &cancel, &progress)
+        .ok_or_else(|| Failure::new("the puzzle was not solved"))?;
+    let request = Request { service: SERVICE, tool: None, principal: None, arguments_digest: None };
+    let judge = || signer.verify(black_box(&challenge), black_box(&nonce), 1, &request);
+    judge().map_err(Failure::of("a good solution"))?;
+    let preimage = format!("{}{nonce}", challenge.salt);
+    let bare = time(|| Sha256::digest(black_box(preimage.as_bytes())));
+    Ok(Row { name: "proof of work", ns: time(judge), beside: Some(("its SHA-256 alone", bare)) })
+}
