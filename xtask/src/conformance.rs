@@ -9,9 +9,9 @@ use crate::test;
 /// The requirement sets run, each a revision of the protocol frozen by the suite.
 const REQUIREMENTS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
-/// Direct and through the gate, compared check by check: a test like the others, its table shown.
+/// Direct and through the gate, compared check by check: a journey like the others, its figures shown.
 pub(crate) fn compare() -> Chore {
-    test::run(&["--test", "conformance", "--", "--nocapture"])
+    test::run(&["--test", "journeys", "conformance", "--", "--nocapture"])
 }
 
 /// Against the server at `url`, which must let the suite in without a credential: it can send none.
