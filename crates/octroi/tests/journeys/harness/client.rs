@@ -170,7 +170,7 @@ impl Ask {
     /// Sends it and reads the whole answer, which must be to this request.
     pub(crate) async fn send(&self) -> Reply {
         let reply = Reply::read(self.request().send().await.unwrap()).await;
-        if reply.message.get("result").or(reply.message.get("error")).is_some() {
+        if ["result", "error"].iter().any(|key| reply.message.get(key).is_some()) {
             assert_eq!(reply.message["id"], self.body["id"], "{}", reply.text);
         }
         self.remember(&reply);
