@@ -128,7 +128,11 @@ async fn a_legacy_session_lives_from_initialize_to_delete() {
     let ping = r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#.to_owned();
     let versioned = [("mcp-protocol-version", "2025-11-25")];
     assert_eq!(send(&sample, "POST", &versioned, ping.clone()).await.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(send(&sample, "POST", &[], ping.clone()).await.status(), StatusCode::OK, "no handshake, no session");
+    assert_eq!(
+        send(&sample, "POST", &[], ping.clone()).await.status(),
+        StatusCode::OK,
+        "no handshake, no session"
+    );
     let id = session(&sample).await;
     let header = [("mcp-session-id", id.as_str())];
     assert_eq!(body(send(&sample, "POST", &header, ping.clone()).await).await["id"], "a");
