@@ -147,7 +147,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
             self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
             // Only between events: inside one, a comment line would become part of it.
             if self.parser.rest().is_empty() {
-                return Poll::Ready(Some(Ok(self.send(sse::comment("keep-alive").into()))));
+                // Not the first byte: a caller who has seen only this has seen nothing of the answer.
+                return Poll::Ready(Some(Ok(Frame::data(sse::comment("keep-alive").into()))));
             }
         }
     }

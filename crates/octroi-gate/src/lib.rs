@@ -33,6 +33,6 @@ pub use limit::Rate;
 pub use listing::{Listing, PRICE_KEY, announcement};
 pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
 pub use reason::Reason;
-pub use refusal::{Form, PAYMENT_REQUIRED_KEY, Refusal, WWW_AUTHENTICATE_KEY};
+pub use refusal::{Form, PAYMENT_REQUIRED_KEY, Refusal};
 pub use service::{GateLayer, GateService, Inner, InnerBody, RequestBody};
 pub use till::{Till, TillSettings, WorkDesk, WorkGrant, WorkSettings, challenge_json, run_settlements};

@@ -12,8 +12,6 @@ use crate::reason::Reason;
 
 /// `_meta` key of a tool result that carries a payment challenge in band.
 pub const PAYMENT_REQUIRED_KEY: &str = "dev.octroi/payment-required";
-/// `_meta` key with which ChatGPT and others learn of an identity challenge in band.
-pub const WWW_AUTHENTICATE_KEY: &str = "mcp/www_authenticate";
 
 /// How a refusal about money reaches the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

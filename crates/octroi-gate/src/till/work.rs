@@ -166,7 +166,8 @@ impl Till {
             owner: None,
             service: service.to_owned(),
             calls,
-            expires_at: solved.expires_at,
+            // Never before the puzzle itself: until then its id must be remembered as spent.
+            expires_at: solved.expires_at.max(now + desk.settings.credential_ttl_seconds),
         };
         match self.settings.ledger.credit_work(work).await {
             Ok(Credited::New { .. }) => {
