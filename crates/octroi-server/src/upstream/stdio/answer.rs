@@ -10,6 +10,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
+use octroi_gate::Reason;
 use octroi_mcp::{era::Era, message::Id, reply, sse};
 
 use super::{
@@ -68,7 +69,10 @@ pub(super) fn refusal(
 
 /// 503: nothing is wrong with the call, but not now.
 pub(super) fn busy(id: Id<'_>, text: &str, wait: Duration) -> Response<UpstreamBody> {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, Some(id), -32000, text);
+    let data = format!(r#"{{"reason":"{}"}}"#, Reason::UpstreamUnavailable.code());
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = reply::error(Some(id), i64::from(status.as_u16()), text, Some(data.as_bytes()));
+    let mut response = json(status, body);
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     response

@@ -77,7 +77,13 @@ impl Shared {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let child = match self.child() {
             Ok(child) => child,
-            Err(NotNow::Wait(wait)) => return Ok(busy(id, "the server's program keeps failing", wait)),
+            Err(NotNow::Wait(wait)) => {
+                return Ok(busy(
+                    id,
+                    "the server's program has stopped and is about to be started again",
+                    wait,
+                ));
+            }
             Err(NotNow::Failed(error)) => return Err(error),
         };
         let (lane, arrivals) = lane();

@@ -51,7 +51,7 @@ impl Shelf {
         id: Id<'_>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         if let Some(wait) = nursery.backoff.lock().wait(Instant::now()) {
-            return Ok(busy(id, "the server's program keeps failing", wait));
+            return Ok(busy(id, "the server's program has stopped and is about to be started again", wait));
         }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return Ok(busy(id, "all sessions are taken", RETRY_FULL));
