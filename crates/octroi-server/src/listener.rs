@@ -19,6 +19,10 @@ use crate::routes::Routes;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long open exchanges may take to end once the gate is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the listener's timer fires, for no other reason than to be the next one due. Each call sets and drops timeouts of
+/// seconds and minutes; one that is due before every other timer makes tokio wake its own reactor through the kernel,
+/// and with this one there never is such a timeout.
+const TICK: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no file for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Most HTTP/2 streams one connection may have open.
@@ -55,9 +59,11 @@ impl Listener {
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         let server = Arc::new(server());
+        let mut tick = tokio::time::interval(TICK);
         loop {
             let connection = tokio::select! {
                 connection = self.accept() => connection,
+                _ = tick.tick() => continue,
                 () = &mut stop => break,
             };
             let Some((stream, peer, permit)) = connection else { continue };

@@ -44,7 +44,12 @@ impl OriginRules {
             return true;
         }
         let Some(value) = headers.get(header::HOST) else { return true };
-        let Some(host) = value.to_str().ok().and_then(parse_authority) else { return false };
+        let Ok(text) = value.to_str() else { return false };
+        // What nearly every local caller sends needs no URL parser.
+        if is_plainly_local(text) {
+            return true;
+        }
+        let Some(host) = parse_authority(text) else { return false };
         is_loopback(&host) || self.public_host.as_ref() == Some(&host)
     }
 
@@ -80,6 +85,18 @@ impl OriginRules {
         }
         reply
     }
+}
+
+/// Whether a `Host` header value is `localhost` or an address of the loopback network, with or without a port.
+fn is_plainly_local(value: &str) -> bool {
+    if let Ok(address) = value.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let host = value.rsplit_once(':').map_or(value, |(host, port)| match port.parse::<u16>() {
+        Ok(_) => host,
+        Err(_) => value,
+    });
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The host of a `Host` header value (RFC 9110 §7.2), without its port.
@@ -134,6 +151,13 @@ mod tests {
         for (host, admitted) in [
             ("127.0.0.1:8402", true),
             ("localhost:8402", true),
+            ("localhost", true),
+            ("LOCALHOST:8402", true),
+            ("127.0.0.1", true),
+            ("localhost:99999", false),
+            ("evil.example.com:localhost", false),
+            ("localhost.evil.example.com:8402", false),
+            ("128.0.0.1:8402", false),
             ("[::1]:8402", true),
             ("gate.example.com", true),
             ("evil.example.com", false),
