@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -22,6 +22,11 @@ const APPLICATION_ID: i64 = 0x6f63_7472;
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
+/// How long the lock that keeps a second writer out is waited for. An earlier gate may be about to end, and a program that is
+/// just being started has copies of all its parent's files, this lock's too, for the moment before it is itself.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Between two tries for it.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// How long anybody waits for a lock on the file. Readers and the one writer do not block each other; this covers the moments
 /// in which the log is started over.
 pub(super) const BUSY: Duration = Duration::from_secs(2);
@@ -87,10 +92,14 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .mode(0o600)
         .open(PathBuf::from(name))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    let asked = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if asked.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 
