@@ -1,7 +1,7 @@
 //! What crosses the gate besides the body: an allow-list for request headers, a block-list for response headers.
 //!
-//! The upstream sees no credential because nothing reaches it that is not named here. A header that a server needs
-//! beyond this list is named in the configuration.
+//! The upstream sees no credential because nothing reaches it that is not named here. Whoever embeds the gate
+//! names further headers that its server needs ([`RequestHeaders::allowing`]).
 
 use http::header::{self, HeaderMap, HeaderName};
 use smallvec::SmallVec;

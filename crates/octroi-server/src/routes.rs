@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body;
 use http_body_util::{BodyExt, Either, Full, Limited};
-use octroi_gate::{BoxError, GateBody, Refusal, Till};
+use octroi_gate::{GateBody, Refusal, RequestBody, Till};
 use serde_json::{Value, json};
 use tower::Service;
 
@@ -65,9 +64,7 @@ impl Routes {
     /// Answers one request.
     pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
     where
-        B: Body + Send + 'static,
-        B::Data: Buf + Send,
-        B::Error: Into<BoxError>,
+        B: RequestBody + 'static,
     {
         match self.by_path.get(request.uri().path()) {
             Some(Route::Mcp(endpoint)) => mcp(endpoint, request, peer).await,
@@ -84,9 +81,7 @@ impl Routes {
 
 async fn mcp<B>(endpoint: &Endpoint, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
 where
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
+    B: RequestBody + 'static,
 {
     if let Some(reply) = stop_at_the_door(endpoint, &request) {
         return reply;
@@ -107,9 +102,7 @@ enum Step {
 /// `POST …/pow/challenge` and `POST …/pow/verify`.
 async fn work<B>(endpoint: &Endpoint, request: Request<B>, step: Step) -> Response<ReplyBody>
 where
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
+    B: RequestBody + 'static,
 {
     if let Some(reply) = stop_at_the_door(endpoint, &request) {
         return reply;
@@ -129,9 +122,7 @@ where
 
 async fn work_step<B>(till: &Till, service: &str, request: Request<B>, step: Step) -> Response<ReplyBody>
 where
-    B: Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
+    B: RequestBody + 'static,
 {
     let answered = match step {
         Step::Challenge => free_door::challenge(till, service),

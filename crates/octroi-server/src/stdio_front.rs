@@ -11,9 +11,8 @@ mod stream;
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
+use octroi_gate::{BoxError, Inner};
 use octroi_mcp::{
     era::{self, Era},
     json::Limits,
@@ -24,16 +23,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     time::timeout,
 };
-use tower::Service;
 
 use crate::upstream::stdio::{
     envelope::IdKey,
     lines::{Line, Lines},
 };
 use desk::Desk;
-
-/// Any error of the service.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a message that gets no reply may keep the ones behind it waiting.
 const TELL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,27 +48,6 @@ pub struct FrontSettings {
     pub reconnect_max: Duration,
 }
 
-/// What this front asks of the service it stands before.
-pub trait Gate<B>:
-    Service<
-        Request<Full<Bytes>>,
-        Response = Response<B>,
-        Error: Into<BoxError>,
-        Future: Future<Output = Result<Response<B>, Self::Error>> + Send,
-    > + Clone
-    + Send
-    + 'static
-{
-}
-
-impl<S, B> Gate<B> for S
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
-}
-
 /// Serves one client until its input ends; then lets running requests finish, ends the session, and returns.
 ///
 /// Requests run side by side. A notification or response is handed over before the next line is read, so that what
@@ -88,7 +62,7 @@ pub async fn serve<S, B>(
     settings: FrontSettings,
 ) -> io::Result<()>
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
@@ -121,7 +95,7 @@ where
 /// One line of the client.
 async fn take<S, B>(service: &S, desk: &Arc<Desk>, body: Bytes)
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
@@ -168,7 +142,7 @@ where
 /// A notification, or the answer to a request of the server.
 async fn tell<S, B>(service: &S, desk: &Arc<Desk>, message: &Message<'_>, era: Era, body: &Bytes)
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {

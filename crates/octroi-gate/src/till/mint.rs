@@ -187,11 +187,6 @@ impl Till {
             tracing::warn!(%error, "a settled payment could not be booked yet");
         }
     }
-
-    /// A credential's account for the operator's own vouchers.
-    pub fn token_id(&self) -> Result<TokenId, getrandom::Error> {
-        self.settings.keys.generate_token_id()
-    }
 }
 
 /// What a person or a model reads.

@@ -80,8 +80,8 @@ pub(crate) struct Sale<'a> {
 
 impl Till {
     /// A till with these settings.
-    pub fn new(settings: TillSettings) -> Self {
-        let work = settings.work.clone().map(WorkDesk::new);
+    pub fn new(mut settings: TillSettings) -> Self {
+        let work = settings.work.take().map(WorkDesk::new);
         Self { settings, work, outstanding: Outstanding::default() }
     }
 

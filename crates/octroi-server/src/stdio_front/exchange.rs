@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
+use octroi_gate::{BoxError, Inner};
 use octroi_mcp::{
     era::Era,
     json,
@@ -14,10 +15,7 @@ use octroi_mcp::{
     sse::{Frame, Parser},
 };
 
-use super::{
-    BoxError, Gate,
-    desk::{Begun, Desk},
-};
+use super::desk::{Begun, Desk};
 use crate::upstream::{
     is_event_stream,
     stdio::envelope::{Envelope, IdKey, Kind},
@@ -35,7 +33,7 @@ pub(super) struct Asked {
 /// Calls the service.
 pub(super) async fn call<S, B>(mut service: S, request: Request<Full<Bytes>>) -> Result<Response<B>, BoxError>
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
 {
     std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
     service.call(request).await.map_err(Into::into)
@@ -49,7 +47,7 @@ pub(super) async fn run<S, B>(
     asked: Asked,
     begun: Begun,
 ) where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {

@@ -5,11 +5,11 @@ use std::{ops::ControlFlow, sync::Arc};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
+use octroi_gate::{BoxError, Inner};
 use octroi_mcp::era::Era;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BoxError, Gate,
     desk::Desk,
     exchange::{Events, call, message_of},
     request,
@@ -19,7 +19,7 @@ use crate::upstream::{is_event_stream, stdio::jitter};
 /// Writes what the server sends unasked, until the stream is not wanted any more or the server has none.
 pub(super) async fn listen<S, B>(service: S, desk: Arc<Desk>, stop: CancellationToken)
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
@@ -28,7 +28,7 @@ where
 
 async fn follow<S, B>(service: S, desk: &Desk)
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
@@ -50,7 +50,7 @@ where
 /// One connection. Goes on with whether any event came; breaks when there is nothing to try again.
 async fn once<S, B>(service: S, desk: &Desk, last_event: &mut Option<Vec<u8>>) -> ControlFlow<(), bool>
 where
-    S: Gate<B>,
+    S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {

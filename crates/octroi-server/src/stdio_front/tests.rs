@@ -17,6 +17,10 @@ use tokio::{
     task::JoinHandle,
 };
 
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::Service;
+
 use super::*;
 
 type Reply = Response<BoxBody<Bytes, Infallible>>;
