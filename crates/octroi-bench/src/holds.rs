@@ -96,14 +96,8 @@ async fn calls(ledger: Ledger, first: u32, until: Instant) -> Measured<Vec<u64>>
     let (mut waits, mut account) = (Vec::new(), first);
     while Instant::now() < until {
         account = (account + 1) % ACCOUNTS;
-        let request = HoldRequest {
-            account: AccountRef::Token(token(account)),
-            unit: Unit::Msat,
-            amount: 1000,
-            service: "bench",
-            tool: "picture_paid",
-            call_ref: None,
-        };
+        let account = AccountRef::Token(token(account));
+        let request = HoldRequest::new(account, Unit::Msat, 1000, "bench", "picture_paid");
         let start = Instant::now();
         let hold = ledger.hold(&request).await.map_err(Failure::of("a hold"))?;
         hold.durable().await.map_err(Failure::of("a hold"))?;

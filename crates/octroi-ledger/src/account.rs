@@ -35,6 +35,8 @@ pub enum AccountRef {
     Token(TokenId),
     /// The oldest account of this principal that can bear the hold alone.
     Owner([u8; 32]),
+    /// Nobody: a call that costs nothing and is counted all the same, by its limits and in the list of calls. The amount is 0.
+    Nobody,
 }
 
 /// What is on the account of one credential.

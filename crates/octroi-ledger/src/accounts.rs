@@ -8,8 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use octroi_l402::TokenId;
 
 use crate::account::{AccountRef, Balance, MAX_AMOUNT, Unit};
-use crate::engine::{AccountId, AccountState, OWNER_ACCOUNTS, OWNER_BEARERS};
+use crate::engine::{AccountId, AccountState, NOBODY, OWNER_ACCOUNTS, OWNER_BEARERS};
 use crate::error::HoldRefused;
+use crate::revocation::Revoked;
 
 /// The cache of accounts and owners.
 #[derive(Debug)]
@@ -89,16 +90,22 @@ impl Accounts {
         (unit, amount): (Unit, i64),
         now: u64,
         loaded: bool,
+        revoked: &Revoked,
     ) -> Result<(AccountId, i64), HoldRefused> {
         if !(0..=MAX_AMOUNT).contains(&amount) {
             return Err(HoldRefused::Amount);
         }
         let id = match from {
             AccountRef::Token(token) => *self.by_token.get(&token).ok_or(HoldRefused::NeedsLoad)?,
-            AccountRef::Owner(owner) => self.bearer(&owner, (unit, amount), now, loaded)?,
+            AccountRef::Owner(owner) => self.bearer(&owner, (unit, amount), now, loaded, revoked)?,
+            AccountRef::Nobody if amount == 0 => return Ok((NOBODY, 0)),
+            AccountRef::Nobody => return Err(HoldRefused::Amount),
         };
         let account = self.by_id.get_mut(&id).ok_or(HoldRefused::NeedsLoad)?;
         account.used = true;
+        if revoked.covers(&account.token, account.owner) {
+            return Err(HoldRefused::Revoked);
+        }
         account.bears(unit, amount, now)?;
         account.unwritten -= amount;
         account.open += 1;
@@ -112,6 +119,7 @@ impl Accounts {
         (unit, amount): (Unit, i64),
         now: u64,
         loaded: bool,
+        revoked: &Revoked,
     ) -> Result<AccountId, HoldRefused> {
         let known = self.owners.get_mut(owner).ok_or(HoldRefused::NeedsLoad)?;
         known.used = true;
@@ -120,6 +128,7 @@ impl Accounts {
         for id in &known.accounts {
             let Some(account) = self.by_id.get(id) else { continue };
             match account.bears(unit, amount, now) {
+                Ok(()) if revoked.covers(&account.token, account.owner) => other = HoldRefused::Revoked,
                 Ok(()) => return Ok(*id),
                 Err(HoldRefused::Insufficient { available: 0 }) => {}
                 Err(HoldRefused::Insufficient { available }) => most = most.max(Some(available)),

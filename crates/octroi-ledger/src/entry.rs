@@ -4,6 +4,8 @@ use octroi_l402::{Msat, PaymentHash, TokenId};
 use serde::Serialize;
 
 use crate::account::{AccountRef, Unit};
+use crate::id::CallId;
+use crate::limit::Limit;
 
 /// An invoice offered to a caller. On disk before the challenge leaves, so that no payment can arrive unexpected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,10 +118,68 @@ pub struct HoldRequest<'a> {
     pub service: &'a str,
     /// The tool (or resource, or prompt) that is called.
     pub tool: &'a str,
-    /// What makes the call the same call when it is tried again: a digest over the caller, its idempotency key and the
-    /// arguments. Of calls with the same reference one is charged;
-    /// [`OpenHold::durable`](crate::OpenHold::durable) refuses the others until [`CALL_REF_SECONDS`](crate::CALL_REF_SECONDS) are over.
-    pub call_ref: Option<[u8; 32]>,
+    /// Limits the call is under, at most [`MAX_LIMITS`](crate::MAX_LIMITS): budgets, quotas. It is held only where all of them bear it.
+    pub limits: &'a [Limit],
+    /// The customer another ledger knows the payer by: what is charged is queued in the outbox for it.
+    pub bill: Option<&'a str>,
+}
+
+impl<'a> HoldRequest<'a> {
+    /// A hold under no limit, billed to nobody else.
+    #[must_use]
+    pub const fn new(account: AccountRef, unit: Unit, amount: i64, service: &'a str, tool: &'a str) -> Self {
+        Self { account, unit, amount, service, tool, limits: &[], bill: None }
+    }
+
+    /// The same, under `limits`.
+    #[must_use]
+    pub const fn limited(self, limits: &'a [Limit]) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The same, billed to `customer` too.
+    #[must_use]
+    pub const fn billed(self, customer: Option<&'a str>) -> Self {
+        Self { bill: customer, ..self }
+    }
+}
+
+/// A charge another ledger is to be told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutboxRow {
+    /// The call: what makes telling it twice harmless.
+    pub id: CallId,
+    /// The customer, as [`HoldRequest::bill`] named it.
+    pub customer: String,
+    /// The service.
+    pub service: String,
+    /// The tool.
+    pub tool: String,
+    /// What was charged, in millisatoshi.
+    pub msat: i64,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// How often it was tried to tell it, this time counted in.
+    pub tries: u32,
+}
+
+/// What became of one try to tell of a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was taken.
+    Delivered,
+    /// It was not; try again no sooner than this Unix second.
+    Later {
+        /// When.
+        at: u64,
+        /// Why, for the operator. No secret.
+        why: String,
+    },
+    /// It will never be taken: only the operator can help.
+    Refused {
+        /// Why, for the operator. No secret.
+        why: String,
+    },
 }
 
 /// What is known of a payment hash.
@@ -152,6 +212,10 @@ pub struct Pruned {
     pub quotes: u64,
     /// Spent puzzles past their end.
     pub works: u64,
-    /// References of charged calls older than [`CALL_REF_SECONDS`](crate::CALL_REF_SECONDS).
-    pub call_refs: u64,
+    /// Answers kept for calls that might be tried again, older than [`ANSWER_SECONDS`](crate::ANSWER_SECONDS).
+    pub answers: u64,
+    /// Windows of limits that are over.
+    pub counters: u64,
+    /// Charges another ledger was told of, more than [`OUTBOX_SECONDS`](crate::OUTBOX_SECONDS) ago.
+    pub outbox: u64,
 }

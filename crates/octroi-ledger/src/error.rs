@@ -43,6 +43,9 @@ pub enum OpenError {
         /// The schema this program reads.
         known: i64,
     },
+    /// What it says of open holds does not fit what it says of accounts: `octroi ledger verify` tells more.
+    #[error("the ledger contradicts itself: octroi ledger verify says where")]
+    Inconsistent,
     /// A setting is out of its bounds.
     #[error("the ledger's {setting} must be at least 1")]
     Setting {
@@ -69,10 +72,6 @@ pub enum LedgerError {
     /// The disk knows of less money than memory did; memory has been corrected. Ours.
     #[error("the ledger on disk does not cover this hold")]
     Refused,
-    /// A call with this reference has been charged before ([`HoldRequest::call_ref`](crate::HoldRequest::call_ref)).
-    /// The caller's: it retried.
-    #[error("this call has been charged before")]
-    AlreadyCharged,
     /// The account counts in the other unit. The program's.
     #[error("the account does not count in {0}")]
     OtherUnit(Unit),
@@ -102,6 +101,19 @@ pub enum HoldRefused {
     /// The account counts in another unit than the hold.
     #[error("the account counts in {0}")]
     OtherUnit(Unit),
+    /// One of the limits the call is under does not bear it.
+    #[error("a limit has {left} left until {until}")]
+    Limited {
+        /// Which, by its place in [`HoldRequest::limits`](crate::HoldRequest::limits).
+        limit: usize,
+        /// What is left of it.
+        left: i64,
+        /// When it starts over, in Unix seconds.
+        until: u64,
+    },
+    /// The credential, its owner or the master key it was made under has been revoked.
+    #[error("the credential has been revoked")]
+    Revoked,
     /// The amount is negative or above [`MAX_AMOUNT`](crate::MAX_AMOUNT). The program's fault.
     #[error("the amount is out of bounds")]
     Amount,

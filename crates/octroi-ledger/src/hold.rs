@@ -4,22 +4,33 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
+use crate::claim::{Answer, Claim};
 use crate::engine::HoldRow;
-use crate::error::LedgerError;
+use crate::error::{HoldRefused, LedgerError};
+use crate::id::CallId;
 use crate::report::CallEnd;
-use crate::state::Shared;
+use crate::state::{Kept, Shared};
 
 /// What the writer and the caller of a hold share.
 #[derive(Debug)]
 pub(crate) struct HoldCell {
     pub(crate) row: HoldRow,
     written: OnceLock<Result<(), LedgerError>>,
+    /// Where the database decides: what it said.
+    decided: OnceLock<Result<Granted, HoldRefused>>,
     told: Notify,
+}
+
+/// A hold the database has granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    /// What the account has left.
+    pub(crate) left: i64,
 }
 
 impl HoldCell {
     pub(crate) fn new(row: HoldRow) -> Self {
-        Self { row, written: OnceLock::new(), told: Notify::new() }
+        Self { row, written: OnceLock::new(), decided: OnceLock::new(), told: Notify::new() }
     }
 
     /// Whether the hold is not on disk and never will be.
@@ -32,8 +43,22 @@ impl HoldCell {
         let _ = self.written.set(written);
     }
 
+    /// What the database says of the hold; goes before [`HoldCell::decide`].
+    pub(crate) fn judge(&self, decided: Result<Granted, HoldRefused>) {
+        let _ = self.decided.set(decided);
+    }
+
     pub(crate) fn tell(&self) {
         self.told.notify_waiters();
+    }
+
+    /// Waits for what the database says.
+    async fn judged(&self) -> Result<Granted, HoldRefused> {
+        let written = self.wait().await;
+        match self.decided.get() {
+            Some(decided) => decided.clone(),
+            None => Err(written.err().map_or(HoldRefused::Busy, HoldRefused::from)),
+        }
     }
 
     async fn wait(&self) -> Result<(), LedgerError> {
@@ -75,6 +100,12 @@ impl OpenHold {
         Self { cell, shared, balance_after, ended: false }
     }
 
+    /// Where the database decides: waits for its word.
+    pub(crate) async fn granted(mut self) -> Result<Self, HoldRefused> {
+        self.balance_after = self.cell.judged().await?.left;
+        Ok(self)
+    }
+
     /// Waits until the hold is on disk; the reply waits for this.
     ///
     /// # Errors
@@ -85,12 +116,25 @@ impl OpenHold {
 
     /// Charges `amount` of what is held and gives the rest back. More than is held charges what is held; less than 0 nothing.
     pub fn capture(mut self, amount: i64) {
-        self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured);
+        self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured, None);
+    }
+
+    /// As [`OpenHold::capture`]; whoever claims the same call again within [`ANSWER_SECONDS`](crate::ANSWER_SECONDS) is given
+    /// `answer`. The charge and the answer are written together: there is never one without the other.
+    pub fn capture_and_keep(mut self, amount: i64, claim: Claim, answer: Answer) {
+        let kept = Box::new(Kept { claim, answer: answer.bounded() });
+        self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured, Some(kept));
     }
 
     /// Gives everything back.
     pub fn void(mut self) {
-        self.end(0, CallEnd::Voided);
+        self.end(0, CallEnd::Voided, None);
+    }
+
+    /// The call's id.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        CallId::of(self.cell.row.id)
     }
 
     /// What the account has left while this hold is open, in the unit of the hold.
@@ -99,16 +143,16 @@ impl OpenHold {
         self.balance_after
     }
 
-    fn end(&mut self, captured: i64, end: CallEnd) {
+    fn end(&mut self, captured: i64, end: CallEnd, kept: Option<Box<Kept>>) {
         self.ended = true;
-        self.shared.end(&self.cell, captured, end);
+        self.shared.end(&self.cell, captured, end, kept);
     }
 }
 
 impl Drop for OpenHold {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(0, CallEnd::Voided);
+            self.end(0, CallEnd::Voided, None);
         }
     }
 }

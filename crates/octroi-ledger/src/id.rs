@@ -1,6 +1,9 @@
 //! Ids that grow with time, and the clock they are made by.
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
 
 /// The id of a hold, its call and its transaction: 48 bits of Unix milliseconds, then a count. Later ids are greater, so
 /// rows land at the end of their table; one ledger has one writer, so a count makes them unique.
@@ -21,6 +24,41 @@ impl EntryId {
     /// The least id of a millisecond.
     pub(crate) const fn first_of(unix_ms: u64) -> Self {
         Self((unix_ms as u128) << COUNT_BITS)
+    }
+}
+
+/// The id of a call: of its hold, and of the transaction that charges it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId([u8; 16]);
+
+impl CallId {
+    pub(crate) const fn of(id: EntryId) -> Self {
+        Self(id.to_bytes())
+    }
+
+    /// The 16 bytes. Later calls of one gate have greater ids.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    /// In hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for CallId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallId({self})")
     }
 }
 

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_l402::{PaymentHash, TokenId};
-use parking_lot::Mutex;
-use rusqlite::Connection;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::account::{AccountRef, Balance, Unit};
+use crate::account::{AccountRef, Balance};
+use crate::claim::{Claim, Claimed, Here};
 use crate::config::LedgerConfig;
-use crate::engine::{Engine, Entry, LoadRequest, sqlite};
-use crate::entry::{Credited, HoldRequest, Pruned, Quote, QuoteState, Recovery, Settlement, Voucher, Work};
+use crate::engine::{Authority, ClaimState, Engine, Entry, LoadRequest, Question, Reply, sqlite};
+use crate::entry::{
+    Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
+};
 use crate::error::{HoldRefused, LedgerError, OpenError, ReadError};
 use crate::hold::OpenHold;
-use crate::id::EntryId;
+use crate::id::{CallId, IdSource, unix_ms};
 use crate::reader::Reader;
 use crate::report::{Report, Verification};
+use crate::revocation::{Revocation, Revoked};
 use crate::state::{Receipt, Shared};
 use crate::writer;
 
@@ -32,9 +34,10 @@ struct Inner {
     shared: Arc<Shared>,
     path: PathBuf,
     recovery: Recovery,
-    /// For short questions; longer ones open a reader of their own.
-    lookups: Mutex<Connection>,
 }
+
+/// How long the next look at a call that runs on another gate is waited for.
+const CLAIM_LOOKS: Duration = Duration::from_millis(50);
 
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -53,20 +56,20 @@ impl Ledger {
         if opened.recovery.voided > 0 {
             tracing::warn!(recovery = ?opened.recovery, "holds of an earlier life were open and are voided");
         }
-        Self::start(opened.engine, &config, opened.last_id, opened.recovery)
+        let start = Start {
+            authority: Authority::Memory,
+            ids: IdSource::after(opened.last_id),
+            revoked: opened.revoked,
+            recovery: opened.recovery,
+        };
+        Self::start(opened.engine, &config, start)
     }
 
     /// Starts the writer on an engine that stores to `config.path`.
-    pub(crate) fn start(
-        engine: impl Engine,
-        config: &LedgerConfig,
-        last_id: EntryId,
-        recovery: Recovery,
-    ) -> Result<Self, OpenError> {
-        let lookups = Mutex::new(sqlite::open_reader(&config.path)?);
-        let shared = Arc::new(Shared::new(config, last_id));
+    pub(crate) fn start(engine: impl Engine, config: &LedgerConfig, start: Start) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::new(config, start.authority, start.ids, start.revoked));
         writer::start(engine, &shared, config.batch, config.retry_after)?;
-        let inner = Inner { shared, path: config.path.clone(), recovery, lookups };
+        let inner = Inner { shared, path: config.path.clone(), recovery: start.recovery };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -102,12 +105,15 @@ impl Ledger {
         self.credit(Entry::Payment(settlement)).await
     }
 
-    /// Where the stream of settlements of `node` is to be resumed. Reads the disk (some 10 µs).
+    /// Where the stream of settlements of `node` is to be resumed.
     ///
     /// # Errors
-    /// The disk cannot be read.
-    pub fn settlement_cursor(&self, node: &str) -> Result<Option<String>, ReadError> {
-        Ok(sqlite::cursor(&self.inner.lookups.lock(), node)?)
+    /// The ledger cannot be read.
+    pub async fn settlement_cursor(&self, node: &str) -> Result<Option<String>, LedgerError> {
+        match self.inner.shared.ask(Question::Cursor(node.to_owned())).await? {
+            Reply::Cursor(cursor) => Ok(cursor),
+            Reply::Quote(_) => Err(misfit()),
+        }
     }
 
     /// Credits calls for work, once per puzzle. On disk when it returns. [`Credited::Duplicate`] is the answer to a replay.
@@ -129,10 +135,103 @@ impl Ledger {
     async fn credit(&self, entry: Entry) -> Result<Credited, LedgerError> {
         match self.inner.shared.enter(entry).await? {
             Receipt::Credited(credited) => Ok(credited),
-            Receipt::Written | Receipt::Pruned(_) => {
-                Err(LedgerError::Unavailable("an answer that does not fit".to_owned()))
+            _ => Err(misfit()),
+        }
+    }
+
+    /// Claims the right to make the call that `key` stands for (a digest over the caller and its `Idempotency-Key`, or over a
+    /// single-use credential and the arguments). `request` is a digest of what the call asks for: another call under the same
+    /// key is a [`Claimed::Conflict`]. While somebody else makes the call, its end is waited for, at most `patience`.
+    ///
+    /// Of concurrent claims one is [`Claimed::New`], over all gates. Hold, make the call, then end the hold with
+    /// [`OpenHold::capture_and_keep`]; where the claim is dropped instead, the next try makes the call.
+    ///
+    /// # Errors
+    /// Not claimed; see [`LedgerError`].
+    pub async fn claim(
+        &self,
+        key: [u8; 32],
+        request: [u8; 32],
+        patience: Duration,
+    ) -> Result<Claimed, LedgerError> {
+        let shared = &self.inner.shared;
+        let over = Instant::now() + patience;
+        loop {
+            match shared.claim_here(key, request)? {
+                Here::Conflict => return Ok(Claimed::Conflict),
+                Here::Running(ended) => {
+                    // Listening starts before looking, so that no end is missed.
+                    let told = ended.notified();
+                    if shared.is_claimed(&key) && timeout_at(over, told).await.is_err() {
+                        return Ok(Claimed::Running);
+                    }
+                }
+                Here::Free => {
+                    let mut claim = Claim { shared: Arc::clone(shared), key, request, stored: false };
+                    match self.claim_stored(&mut claim).await? {
+                        ClaimState::Free => return Ok(Claimed::New(claim)),
+                        ClaimState::Done(answer) => return Ok(Claimed::Done(answer)),
+                        ClaimState::Conflict => return Ok(Claimed::Conflict),
+                        ClaimState::Running if Instant::now() >= over => return Ok(Claimed::Running),
+                        ClaimState::Running => {
+                            drop(claim);
+                            tokio::time::sleep_until(over.min(Instant::now() + CLAIM_LOOKS)).await;
+                        }
+                    }
+                }
             }
         }
+    }
+
+    async fn claim_stored(&self, claim: &mut Claim) -> Result<ClaimState, LedgerError> {
+        // Where the answer is lost on its way, so that nobody knows whether it is claimed, the claim is given up.
+        claim.stored = self.inner.shared.authority() == Authority::Database;
+        let entry = Entry::Claim { key: claim.key, request: claim.request };
+        let Receipt::Claimed(claimed) = self.inner.shared.enter(entry).await? else { return Err(misfit()) };
+        claim.stored &= claimed == ClaimState::Free;
+        Ok(claimed)
+    }
+
+    /// Revokes: from when this returns nothing can be held for it, on any gate. What is held already is not touched.
+    /// `reason` is for the operator's lists.
+    ///
+    /// # Errors
+    /// Not written; see [`LedgerError`].
+    pub async fn revoke(&self, what: Revocation, reason: &str) -> Result<(), LedgerError> {
+        let entry = Entry::Revoke { what, revoked: true, reason: reason.to_owned() };
+        self.inner.shared.enter(entry).await.map(|_| ())
+    }
+
+    /// Takes a revocation back.
+    ///
+    /// # Errors
+    /// Not written; see [`LedgerError`].
+    pub async fn restore(&self, what: Revocation) -> Result<(), LedgerError> {
+        let entry = Entry::Revoke { what, revoked: false, reason: String::new() };
+        self.inner.shared.enter(entry).await.map(|_| ())
+    }
+
+    /// Borrows charges another ledger is to be told of, oldest first, at most `most`. Nobody else is given them for `lease`;
+    /// [`Ledger::outbox_told`] says what became of each.
+    ///
+    /// # Errors
+    /// Not written; see [`LedgerError`].
+    pub async fn outbox_take(&self, most: u32, lease: Duration) -> Result<Vec<OutboxRow>, LedgerError> {
+        let now = unix_ms() / 1_000;
+        let entry = Entry::OutboxTake { now, until: now.saturating_add(lease.as_secs()), most };
+        match self.inner.shared.enter(entry).await? {
+            Receipt::Outbox(rows) => Ok(rows),
+            _ => Err(misfit()),
+        }
+    }
+
+    /// What became of telling of one charge.
+    ///
+    /// # Errors
+    /// Not written; see [`LedgerError`].
+    pub async fn outbox_told(&self, id: CallId, told: Told) -> Result<(), LedgerError> {
+        let entry = Entry::OutboxTold { id: *id.as_bytes(), told };
+        self.inner.shared.enter(entry).await.map(|_| ())
     }
 
     /// Holds the price of one call. Decided at once in memory; waits only where the account is not in memory yet. The hold
@@ -141,11 +240,17 @@ impl Ledger {
     /// # Errors
     /// See [`HoldRefused`]; never [`HoldRefused::NeedsLoad`].
     pub async fn hold(&self, request: &HoldRequest<'_>) -> Result<OpenHold, HoldRefused> {
+        if self.inner.shared.authority() == Authority::Database {
+            return self.inner.shared.hold(request, false)?.granted().await;
+        }
         match self.try_hold(request) {
             Err(HoldRefused::NeedsLoad) => {}
             decided => return decided,
         }
-        let load = LoadRequest { account: request.account, unit: request.unit, amount: request.amount };
+        let now = unix_ms() / 1_000;
+        let counters = request.limits.iter().map(|limit| limit.taken(request.amount, now).key).collect();
+        let load =
+            LoadRequest { account: request.account, unit: request.unit, amount: request.amount, counters };
         let loaded = self.inner.shared.load(load).await?;
         match self.inner.shared.hold(request, true) {
             Err(HoldRefused::NeedsLoad) if loaded.is_empty() => Err(HoldRefused::Unknown),
@@ -160,6 +265,9 @@ impl Ledger {
     /// # Errors
     /// See [`HoldRefused`].
     pub fn try_hold(&self, request: &HoldRequest<'_>) -> Result<OpenHold, HoldRefused> {
+        if self.inner.shared.authority() == Authority::Database {
+            return Err(HoldRefused::NeedsLoad);
+        }
         self.inner.shared.hold(request, false)
     }
 
@@ -168,8 +276,7 @@ impl Ledger {
     /// # Errors
     /// The disk cannot be read, or too much is in flight.
     pub async fn load(&self, account: AccountRef) -> Result<(), LedgerError> {
-        let request = LoadRequest { account, unit: Unit::Msat, amount: 0 };
-        self.inner.shared.load(request).await.map(|_| ())
+        self.inner.shared.load(LoadRequest::of(account)).await.map(|_| ())
     }
 
     /// What is on the account of a credential; `None` where nothing was ever credited to it.
@@ -181,7 +288,7 @@ impl Ledger {
         if known.is_some() {
             return Ok(known);
         }
-        let request = LoadRequest { account: AccountRef::Token(*token), unit: Unit::Msat, amount: 0 };
+        let request = LoadRequest::of(AccountRef::Token(*token));
         Ok(self.inner.shared.load(request).await?.first().copied())
     }
 
@@ -200,12 +307,15 @@ impl Ledger {
         }
     }
 
-    /// What is known of a payment hash. Reads the disk (some 10 µs).
+    /// What is known of a payment hash.
     ///
     /// # Errors
-    /// The disk cannot be read.
-    pub fn quote(&self, payment_hash: &PaymentHash) -> Result<QuoteState, ReadError> {
-        Ok(sqlite::quote_state(&self.inner.lookups.lock(), payment_hash)?)
+    /// The ledger cannot be read.
+    pub async fn quote(&self, payment_hash: &PaymentHash) -> Result<QuoteState, LedgerError> {
+        match self.inner.shared.ask(Question::Quote(*payment_hash)).await? {
+            Reply::Quote(state) => Ok(state),
+            Reply::Cursor(_) => Err(misfit()),
+        }
     }
 
     /// The ledger at a glance. Reads the disk, for long where there are many calls: not for an async task.
@@ -240,7 +350,7 @@ impl Ledger {
     pub async fn prune(&self, now: u64) -> Result<Pruned, LedgerError> {
         match self.inner.shared.enter(Entry::Prune(now)).await? {
             Receipt::Pruned(pruned) => Ok(pruned),
-            Receipt::Written | Receipt::Credited(_) => Ok(Pruned::default()),
+            _ => Err(misfit()),
         }
     }
 
@@ -250,6 +360,18 @@ impl Ledger {
         self.inner.shared.begin_close();
         self.inner.shared.closed().await;
     }
+}
+
+/// What an engine brings from an earlier life.
+pub(crate) struct Start {
+    pub(crate) authority: Authority,
+    pub(crate) ids: IdSource,
+    pub(crate) revoked: Revoked,
+    pub(crate) recovery: Recovery,
+}
+
+fn misfit() -> LedgerError {
+    LedgerError::Unavailable("an answer that does not fit".to_owned())
 }
 
 fn check(config: &LedgerConfig) -> Result<&LedgerConfig, OpenError> {

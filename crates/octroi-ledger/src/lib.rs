@@ -14,40 +14,52 @@
 //!    from `holds` to `calls`.
 //! 5. After a crash every open hold is voided, in the payer's favour: [`Ledger::recovered`].
 //! 6. A payment is credited once, together with the node's cursor: [`Ledger::credit_payment`].
-//! 7. A retried call is charged once: [`HoldRequest::call_ref`].
+//! 7. A retried call is charged once, and answered as it was the first time: [`Ledger::claim`].
 //! 8. Where the ledger cannot write, holds are refused: [`HoldRefused`].
 
 mod account;
 mod accounts;
+mod claim;
 mod config;
+mod counters;
 mod engine;
 mod entry;
 mod error;
 mod hold;
 mod id;
 mod ledger;
+mod limit;
 mod reader;
 mod report;
+mod revocation;
 mod state;
 mod tools;
 mod writer;
 
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
+pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
 pub use config::{
     DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_QUEUE, DEFAULT_WAITERS, DEFAULT_WAL_BYTES, LedgerConfig,
 };
-pub use entry::{Credited, HoldRequest, Pruned, Quote, QuoteState, Recovery, Settlement, Voucher, Work};
+pub use entry::{
+    Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
+};
 pub use error::{HoldRefused, LedgerError, OpenError, ReadError};
 pub use hold::OpenHold;
+pub use id::CallId;
 pub use ledger::Ledger;
+pub use limit::{Counts, Limit, MAX_LIMITS, Window};
 pub use reader::Reader;
 pub use report::{AccountRow, CallEnd, CallRow, Report, Revenue, Verification, Violation};
+pub use revocation::{Revocation, RevocationRow};
 
 /// How long an unpaid quote is remembered after its end, in seconds. An invoice cannot be paid after its end, but a payment
 /// under way then may still arrive; later than this it goes to the suspense account.
 pub const QUOTE_MARGIN_SECONDS: u64 = 7 * 24 * 3600;
-/// How long the reference of a charged call is remembered, in seconds.
-pub const CALL_REF_SECONDS: u64 = 24 * 3600;
+/// How long the answer of a call that might be tried again is kept, in seconds.
+pub const ANSWER_SECONDS: u64 = 24 * 3600;
+/// How long a charge stays in the outbox after another ledger has been told of it, in seconds.
+pub const OUTBOX_SECONDS: u64 = 35 * 24 * 3600;
 /// Most violations of one kind that are listed.
 pub const MAX_VIOLATIONS: u32 = 100;
 /// Most rows one list returns.

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use crate::engine::sqlite;
 use crate::error::{OpenError, ReadError};
 use crate::report::{AccountRow, CallRow, Report, Verification};
+use crate::revocation::RevocationRow;
 
 /// A read-only view of a ledger. Its methods read the disk: not for an async task.
 #[derive(Debug)]
@@ -50,6 +51,14 @@ impl Reader {
     /// The disk cannot be read.
     pub fn accounts(&self, limit: u32) -> Result<Vec<AccountRow>, ReadError> {
         Ok(sqlite::accounts(&self.connection, limit)?)
+    }
+
+    /// What is revoked, newest first. At most [`MAX_ROWS`](crate::MAX_ROWS).
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn revocations(&self) -> Result<Vec<RevocationRow>, ReadError> {
+        Ok(sqlite::revocations(&self.connection)?)
     }
 
     /// The account of one credential.

@@ -29,6 +29,10 @@ pub struct Report {
     pub open_holds: u64,
     /// Quotes nobody has paid.
     pub unpaid_quotes: u64,
+    /// Charges another ledger has yet to be told of.
+    pub outbox_waiting: u64,
+    /// Charges another ledger has refused for good.
+    pub outbox_refused: u64,
 }
 
 /// What one tool earned.
@@ -65,8 +69,8 @@ pub enum CallEnd {
 pub struct CallRow {
     /// The hold's id, in hexadecimal; ids grow with time.
     pub id: String,
-    /// The credential that paid, in hexadecimal.
-    pub token: String,
+    /// The credential that paid, in hexadecimal; none where the call cost nothing.
+    pub token: Option<String>,
     /// The service.
     pub service: String,
     /// The tool.

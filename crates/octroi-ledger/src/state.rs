@@ -10,15 +10,21 @@ use octroi_l402::TokenId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
-use crate::account::Balance;
+use crate::MAX_LIMITS;
+use crate::account::{Balance, MAX_AMOUNT};
 use crate::accounts::Accounts;
+use crate::claim::{Answer, Claim, Claims, Here};
 use crate::config::LedgerConfig;
-use crate::engine::{Entry, HoldRow, LoadRequest};
-use crate::entry::{Credited, HoldRequest, Pruned};
+use crate::counters::Counters;
+use crate::engine::{
+    AccountState, Authority, ClaimState, Entry, HoldRow, LoadRequest, NOBODY, Question, Reply,
+};
+use crate::entry::{Credited, HoldRequest, OutboxRow, Pruned};
 use crate::error::{HoldRefused, LedgerError};
 use crate::hold::{HoldCell, HoldTicket, OpenHold};
 use crate::id::{EntryId, IdSource, unix_ms};
 use crate::report::CallEnd;
+use crate::revocation::Revoked;
 use crate::tools::Tools;
 
 /// Something for the writer to do.
@@ -26,8 +32,11 @@ use crate::tools::Tools;
 pub(crate) enum Op {
     Hold(HoldTicket),
     End(HoldEnd),
+    /// A hold that may have been written although its caller was told that it was not.
+    Undo(Arc<HoldCell>),
     Entry(QueuedEntry),
     Load(QueuedLoad),
+    Ask(QueuedQuestion),
 }
 
 /// The end of a hold, decided and not yet on disk.
@@ -37,6 +46,14 @@ pub(crate) struct HoldEnd {
     pub(crate) captured: i64,
     pub(crate) end: CallEnd,
     pub(crate) at_ms: u64,
+    pub(crate) kept: Option<Box<Kept>>,
+}
+
+/// An answer to be written with the charge it belongs to.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) claim: Claim,
+    pub(crate) answer: Answer,
 }
 
 impl HoldEnd {
@@ -52,7 +69,8 @@ pub(crate) struct QueuedEntry {
     pub(crate) id: EntryId,
     pub(crate) at_ms: u64,
     pub(crate) entry: Entry,
-    pub(crate) reply: oneshot::Sender<Result<Receipt, LedgerError>>,
+    /// `None`: nobody waits, and it is written sooner or later whatever happens.
+    pub(crate) reply: Option<oneshot::Sender<Result<Receipt, LedgerError>>>,
 }
 
 /// A look at the disk that is waited for.
@@ -62,11 +80,20 @@ pub(crate) struct QueuedLoad {
     pub(crate) reply: oneshot::Sender<Result<Vec<Balance>, LedgerError>>,
 }
 
+/// A question that is waited for.
+#[derive(Debug)]
+pub(crate) struct QueuedQuestion {
+    pub(crate) question: Question,
+    pub(crate) reply: oneshot::Sender<Result<Reply, LedgerError>>,
+}
+
 /// The answer to an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Receipt {
     Written,
     Credited(Credited),
+    Claimed(ClaimState),
+    Outbox(Vec<OutboxRow>),
     Pruned(Pruned),
 }
 
@@ -84,7 +111,14 @@ pub(crate) enum Condition {
 /// What is behind the lock.
 #[derive(Debug)]
 pub(crate) struct State {
+    authority: Authority,
+    /// Empty where the database decides.
     pub(crate) accounts: Accounts,
+    /// Empty where the database decides.
+    pub(crate) counters: Counters,
+    /// Empty where the database decides.
+    pub(crate) revoked: Revoked,
+    claims: Claims,
     pub(crate) queue: VecDeque<Op>,
     /// Holds that have not ended on disk, and other operations not yet answered.
     pub(crate) in_flight: usize,
@@ -114,6 +148,50 @@ impl State {
         }
     }
 
+    /// `amount` was credited; what the account has now.
+    pub(crate) fn credited(&mut self, account: &AccountState, amount: i64) -> i64 {
+        match self.authority {
+            Authority::Memory => self.accounts.credited(account, amount),
+            Authority::Database => account.balance,
+        }
+    }
+
+    /// A hold that is ending gives back what it does not charge, and can be held again at once.
+    fn give_back(&mut self, end: &HoldEnd) {
+        let row = &end.cell.row;
+        self.accounts.give_back(row.account, end.given_back());
+        self.counters.give_back(&row.taken, |one| one.given_back(row.amount, end.captured, end.end));
+    }
+
+    /// A hold that never came on disk gives back all of it.
+    pub(crate) fn undo_hold(&mut self, row: &HoldRow) {
+        self.accounts.give_back(row.account, row.amount);
+        self.counters.give_back(&row.taken, |one| one.take);
+    }
+
+    /// The end of a hold that is not on disk: nothing is given back, because nothing was taken there.
+    pub(crate) fn undo_end(&mut self, end: &HoldEnd) {
+        let row = &end.cell.row;
+        self.accounts.give_back(row.account, -end.given_back());
+        self.counters.give_back(&row.taken, |one| -one.given_back(row.amount, end.captured, end.end));
+        self.hold_over(row);
+    }
+
+    /// A hold that never came on disk is over.
+    fn hold_over(&mut self, row: &HoldRow) {
+        self.accounts.hold_over(row.account);
+        self.counters.over(&row.taken);
+        self.in_flight -= 1;
+    }
+
+    /// The end of a hold has come on disk.
+    pub(crate) fn end_written(&mut self, end: &HoldEnd) {
+        let row = &end.cell.row;
+        self.accounts.end_written(row.account, row.amount, end.captured);
+        self.counters.over(&row.taken);
+        self.in_flight -= 1;
+    }
+
     /// Those who wait for a credit to `token`.
     pub(crate) fn waiters_of(&self, token: &TokenId) -> Option<Arc<Notify>> {
         self.waiters.get(token).map(|waiters| Arc::clone(&waiters.told))
@@ -128,19 +206,24 @@ pub(crate) struct Shared {
     closed: Notify,
     queue: usize,
     waiters: usize,
+    authority: Authority,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &LedgerConfig, last_id: EntryId) -> Self {
+    pub(crate) fn new(config: &LedgerConfig, authority: Authority, ids: IdSource, revoked: Revoked) -> Self {
         let state = State {
+            authority,
             accounts: Accounts::new(config.cached_accounts),
+            counters: Counters::new(config.cached_accounts),
+            revoked,
+            claims: Claims::default(),
             queue: VecDeque::new(),
             in_flight: 0,
             condition: Condition::Writing,
             waiters: HashMap::new(),
             waiting: 0,
             tools: Tools::default(),
-            ids: IdSource::after(last_id),
+            ids,
         };
         Self {
             state: Mutex::new(state),
@@ -148,7 +231,13 @@ impl Shared {
             closed: Notify::new(),
             queue: config.queue,
             waiters: config.waiters,
+            authority,
         }
+    }
+
+    /// Who decides holds.
+    pub(crate) fn authority(&self) -> Authority {
+        self.authority
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,19 +250,37 @@ impl Shared {
         request: &HoldRequest<'_>,
         loaded: bool,
     ) -> Result<OpenHold, HoldRefused> {
+        if request.limits.len() > MAX_LIMITS || !(0..=MAX_AMOUNT).contains(&request.amount) {
+            return Err(HoldRefused::Amount);
+        }
         let now_ms = unix_ms();
+        let now = now_ms / 1_000;
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.admit(self.queue)?;
-        let (account, left) =
-            state.accounts.take(request.account, (request.unit, request.amount), now_ms / 1_000, loaded)?;
+        let (account, left, taken) = match self.authority {
+            Authority::Memory => {
+                let taken = state.counters.judge(request.limits, request.amount, now)?;
+                let wanted = (request.unit, request.amount);
+                let (account, left) =
+                    state.accounts.take(request.account, wanted, now, loaded, &state.revoked)?;
+                state.counters.take(&taken);
+                (account, left, taken)
+            }
+            Authority::Database => {
+                let taken = request.limits.iter().map(|limit| limit.taken(request.amount, now)).collect();
+                (NOBODY, 0, taken)
+            }
+        };
         let row = HoldRow {
             id: state.ids.next(now_ms),
+            payer: request.account,
             account,
             unit: request.unit,
             amount: request.amount,
             tool: state.tools.intern(request.service, request.tool),
-            call_ref: request.call_ref,
+            taken,
+            bill: request.bill.map(Into::into),
         };
         let cell = Arc::new(HoldCell::new(row));
         state.queue.push_back(Op::Hold(HoldTicket(Arc::clone(&cell))));
@@ -184,19 +291,17 @@ impl Shared {
     }
 
     /// Ends a hold. What it does not capture can be held again at once.
-    pub(crate) fn end(&self, cell: &Arc<HoldCell>, captured: i64, end: CallEnd) {
+    pub(crate) fn end(&self, cell: &Arc<HoldCell>, captured: i64, end: CallEnd, kept: Option<Box<Kept>>) {
         let mut state = self.state.lock();
-        let account = cell.row.account;
         if cell.has_failed() {
-            state.accounts.hold_over(account);
-            state.in_flight -= 1;
+            state.hold_over(&cell.row);
             return;
         }
         if state.condition == Condition::Closed {
             return;
         }
-        let end = HoldEnd { cell: Arc::clone(cell), captured, end, at_ms: unix_ms() };
-        state.accounts.give_back(account, end.given_back());
+        let end = HoldEnd { cell: Arc::clone(cell), captured, end, at_ms: unix_ms(), kept };
+        state.give_back(&end);
         state.queue.push_back(Op::End(end));
         drop(state);
         self.work.notify_one();
@@ -210,7 +315,56 @@ impl Shared {
             let mut state = self.state.lock();
             state.admit(self.queue)?;
             let id = state.ids.next(at_ms);
-            state.queue.push_back(Op::Entry(QueuedEntry { id, at_ms, entry, reply }));
+            state.queue.push_back(Op::Entry(QueuedEntry { id, at_ms, entry, reply: Some(reply) }));
+            state.in_flight += 1;
+        }
+        self.work.notify_one();
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Queues an entry nobody waits for. There are no more of these than operations in flight before them.
+    pub(crate) fn tell(&self, entry: Entry) {
+        let mut state = self.state.lock();
+        if state.condition == Condition::Closed {
+            return;
+        }
+        let at_ms = unix_ms();
+        let id = state.ids.next(at_ms);
+        state.queue.push_back(Op::Entry(QueuedEntry { id, at_ms, entry, reply: None }));
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Claims a call for this gate, as far as this gate knows.
+    pub(crate) fn claim_here(&self, key: [u8; 32], request: [u8; 32]) -> Result<Here, LedgerError> {
+        let mut state = self.state.lock();
+        state.admit(self.queue)?;
+        if state.claims.len() >= self.queue {
+            return Err(LedgerError::Busy);
+        }
+        Ok(state.claims.claim(key, request))
+    }
+
+    /// Gives a claim up, and tells those who wait for it.
+    pub(crate) fn unclaim(&self, key: &[u8; 32]) {
+        let ended = self.state.lock().claims.end(key);
+        if let Some(ended) = ended {
+            ended.notify_waiters();
+        }
+    }
+
+    /// Whether somebody here has claimed the call.
+    pub(crate) fn is_claimed(&self, key: &[u8; 32]) -> bool {
+        self.state.lock().claims.has(key)
+    }
+
+    /// Queues a question and waits for its answer.
+    pub(crate) async fn ask(&self, question: Question) -> Result<Reply, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            state.admit(self.queue)?;
+            state.queue.push_back(Op::Ask(QueuedQuestion { question, reply }));
             state.in_flight += 1;
         }
         self.work.notify_one();

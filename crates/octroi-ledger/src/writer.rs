@@ -7,11 +7,16 @@ use std::time::Duration;
 use octroi_l402::TokenId;
 
 use crate::account::AccountRef;
-use crate::engine::{AccountId, Command, Effect, Engine, EngineError, LoadRequest, Outcome};
+use crate::engine::{
+    AccountState, AnswerRow, Authority, Command, Effect, EndRow, Engine, EngineError, Entry, LoadRequest,
+    Outcome,
+};
 use crate::entry::Credited;
 use crate::error::LedgerError;
-use crate::hold::HoldCell;
-use crate::state::{Condition, HoldEnd, Op, QueuedLoad, Receipt, Shared, State};
+use crate::hold::{Granted, HoldCell};
+use crate::id::unix_ms;
+use crate::report::CallEnd;
+use crate::state::{Condition, HoldEnd, Op, QueuedEntry, QueuedLoad, QueuedQuestion, Receipt, Shared, State};
 
 /// How long the writer sleeps when its engine wants housekeeping and nothing is queued.
 const UPKEEP_EVERY: Duration = Duration::from_millis(250);
@@ -22,7 +27,7 @@ pub(crate) struct Writer<E> {
     shared: Arc<Shared>,
     batch: usize,
     retry_after: Duration,
-    /// Ends of holds the disk did not take yet. They come before anything else.
+    /// What the disk did not take yet and must: ends of holds, claims given up. They come before anything else.
     unended: Vec<Op>,
 }
 
@@ -33,6 +38,15 @@ struct Aftermath {
     refused: Vec<TokenId>,
     /// Tokens that were credited.
     credited: Vec<TokenId>,
+    /// Ends that are on disk. With them go the claims of calls that may be tried again, whose going needs the lock.
+    ended: Vec<HoldEnd>,
+}
+
+/// What is waited for and writes nothing.
+#[derive(Default)]
+struct Looks {
+    loads: Vec<QueuedLoad>,
+    questions: Vec<QueuedQuestion>,
 }
 
 /// Starts the writer's thread. Whatever ends it, nobody is left waiting.
@@ -113,39 +127,44 @@ impl<E: Engine> Writer<E> {
 
     fn abandon(&mut self) -> Condition {
         self.unended.clear();
-        self.shared.lock().queue.clear();
+        let left = std::mem::take(&mut self.shared.lock().queue);
+        // Outside the lock: what goes with them takes it.
+        drop(left);
         Condition::Closing
     }
 
     /// Commits `ops`. On error those that can be refused are, and the rest is kept.
     fn write(&mut self, ops: Vec<Op>) -> Result<(), EngineError> {
-        let (ops, loads) = self.sort_out(ops);
+        let (ops, looks) = self.sort_out(ops);
         if !ops.is_empty() {
             let commands: Vec<Command<'_>> = ops.iter().filter_map(command).collect();
             match self.engine.commit(&commands) {
                 Ok(outcomes) => self.settle(ops, outcomes),
                 Err(error) => {
                     self.give_up(ops, &error.to_string());
-                    self.answer_loads(loads);
+                    self.answer(looks);
                     return Err(error);
                 }
             }
         }
-        self.answer_loads(loads);
+        self.answer(looks);
         Ok(())
     }
 
-    /// Sets loads aside, and drops the ends of holds that never came on disk.
-    fn sort_out(&self, ops: Vec<Op>) -> (Vec<Op>, Vec<QueuedLoad>) {
-        let (mut writes, mut loads) = (Vec::with_capacity(ops.len()), Vec::new());
+    /// Sets questions aside, and drops the ends of holds that never came on disk.
+    fn sort_out(&self, ops: Vec<Op>) -> (Vec<Op>, Looks) {
+        let (mut writes, mut looks) = (Vec::with_capacity(ops.len()), Looks::default());
         for op in ops {
             match op {
-                Op::Load(load) => loads.push(load),
-                Op::End(end) if end.cell.has_failed() => end_over(&mut self.shared.lock(), &end),
+                Op::Load(load) => looks.loads.push(load),
+                Op::Ask(question) => looks.questions.push(question),
+                Op::End(end) if end.cell.has_failed() => {
+                    self.shared.lock().undo_end(&end);
+                }
                 other => writes.push(other),
             }
         }
-        (writes, loads)
+        (writes, looks)
     }
 
     /// Tells memory, then the callers, what is on disk.
@@ -161,12 +180,18 @@ impl<E: Engine> Writer<E> {
                         hold_settled(&mut state, &ticket.0, outcome, &mut after);
                         tickets.push(ticket);
                     }
-                    Op::End(end) => end_settled(&mut state, &end, outcome),
-                    Op::Entry(queued) => {
-                        state.in_flight -= 1;
-                        replies.push((queued.reply, entry_settled(&mut state, outcome, &mut after)));
+                    Op::End(mut end) => {
+                        end_settled(&mut state, &mut end, outcome);
+                        after.ended.push(end);
                     }
-                    Op::Load(_) => {}
+                    Op::Entry(queued) => {
+                        let answer = entry_settled(&mut state, &queued.entry, outcome, &mut after);
+                        if let Some(reply) = queued.reply {
+                            state.in_flight -= 1;
+                            replies.push((reply, answer));
+                        }
+                    }
+                    Op::Undo(_) | Op::Load(_) | Op::Ask(_) => {}
                 }
             }
         }
@@ -175,6 +200,10 @@ impl<E: Engine> Writer<E> {
         drop(tickets);
         for (reply, answer) in replies {
             let _ = reply.send(answer);
+        }
+        drop(after.ended);
+        if after.credited.is_empty() {
+            return;
         }
         let told: Vec<_> = {
             let state = self.shared.lock();
@@ -189,29 +218,37 @@ impl<E: Engine> Writer<E> {
     fn correct(&mut self, refused: &[TokenId]) {
         for token in refused {
             tracing::error!(%token, "the ledger on disk does not cover a hold; the account in memory is corrected");
-            let request =
-                LoadRequest { account: AccountRef::Token(*token), unit: crate::Unit::Msat, amount: 0 };
-            match self.engine.load(&request) {
-                Ok(states) => {
+            match self.engine.load(&LoadRequest::of(AccountRef::Token(*token))) {
+                Ok(loaded) => {
                     let mut state = self.shared.lock();
-                    states.iter().for_each(|account| state.accounts.correct(account));
+                    loaded.accounts.iter().for_each(|account| state.accounts.correct(account));
                 }
                 Err(error) => tracing::error!(%error, "the ledger cannot read an account"),
             }
         }
     }
 
-    fn answer_loads(&mut self, loads: Vec<QueuedLoad>) {
-        for QueuedLoad { request, reply } in loads {
+    fn answer(&mut self, looks: Looks) {
+        let memory = self.shared.authority() == Authority::Memory;
+        for QueuedLoad { request, reply } in looks.loads {
             let loaded = self.engine.load(&request);
             let mut state = self.shared.lock();
             state.in_flight -= 1;
             let answer = match loaded {
-                Ok(states) => Ok(state.accounts.loaded(request.account, &states)),
+                Ok(loaded) if memory => {
+                    state.counters.loaded(&loaded.counters);
+                    Ok(state.accounts.loaded(request.account, &loaded.accounts))
+                }
+                Ok(loaded) => Ok(loaded.accounts.iter().map(AccountState::as_balance).collect()),
                 Err(error) => Err(LedgerError::Unavailable(error.to_string())),
             };
             drop(state);
             let _ = reply.send(answer);
+        }
+        for QueuedQuestion { question, reply } in looks.questions {
+            let answer = self.engine.ask(&question);
+            self.shared.lock().in_flight -= 1;
+            let _ = reply.send(answer.map_err(|error| LedgerError::Unavailable(error.to_string())));
         }
     }
 
@@ -227,19 +264,26 @@ impl<E: Engine> Writer<E> {
         for op in ops.into_iter().chain(queued) {
             match op {
                 Op::Hold(ticket) => {
-                    state.accounts.give_back(ticket.0.row.account, ticket.0.row.amount);
+                    state.undo_hold(&ticket.0.row);
+                    if self.shared.authority() == Authority::Database {
+                        self.unended.push(Op::Undo(Arc::clone(&ticket.0)));
+                    }
                     ticket.0.decide(Err(refused()));
                     tickets.push(ticket);
                 }
-                Op::End(end) => self.unended.push(Op::End(end)),
-                Op::Entry(queued) => {
+                Op::Entry(QueuedEntry { reply: Some(reply), .. }) => {
                     state.in_flight -= 1;
-                    let _ = queued.reply.send(Err(refused()));
+                    let _ = reply.send(Err(refused()));
                 }
                 Op::Load(load) => {
                     state.in_flight -= 1;
                     let _ = load.reply.send(Err(refused()));
                 }
+                Op::Ask(asked) => {
+                    state.in_flight -= 1;
+                    let _ = asked.reply.send(Err(refused()));
+                }
+                owed => self.unended.push(owed),
             }
         }
         drop(state);
@@ -251,25 +295,43 @@ impl<E: Engine> Writer<E> {
 fn command(op: &Op) -> Option<Command<'_>> {
     match op {
         Op::Hold(ticket) => Some(Command::Hold(&ticket.0.row)),
-        Op::End(HoldEnd { cell, captured, end, at_ms }) => {
-            Some(Command::End { hold: &cell.row, captured: *captured, end: *end, at_ms: *at_ms })
+        Op::End(HoldEnd { cell, captured, end, at_ms, kept }) => {
+            let answer = kept.as_deref().map(|kept| AnswerRow {
+                key: &kept.claim.key,
+                request: &kept.claim.request,
+                answer: &kept.answer,
+            });
+            let (hold, captured, end, at_ms) = (&cell.row, *captured, *end, *at_ms);
+            Some(Command::End(EndRow { hold, captured, end, at_ms, answer }))
+        }
+        Op::Undo(cell) => {
+            let (hold, end, at_ms) = (&cell.row, CallEnd::Recovered, unix_ms());
+            Some(Command::End(EndRow { hold, captured: 0, end, at_ms, answer: None }))
         }
         Op::Entry(queued) => {
             Some(Command::Entry { id: queued.id, at_ms: queued.at_ms, entry: &queued.entry })
         }
-        Op::Load(_) => None,
+        Op::Load(_) | Op::Ask(_) => None,
     }
 }
 
 fn hold_settled(state: &mut State, cell: &HoldCell, outcome: Outcome, after: &mut Aftermath) {
-    let (account, amount): (AccountId, i64) = (cell.row.account, cell.row.amount);
+    let (account, amount) = (cell.row.account, cell.row.amount);
     match outcome {
+        Ok(Effect::Decided(Ok(left))) => {
+            cell.judge(Ok(Granted { left }));
+            cell.decide(Ok(()));
+        }
+        Ok(Effect::Decided(Err(refused))) => {
+            cell.judge(Err(refused));
+            cell.decide(Err(LedgerError::Refused));
+        }
         Ok(_) => {
             state.accounts.hold_written(account, amount);
             cell.decide(Ok(()));
         }
         Err(error) => {
-            state.accounts.give_back(account, amount);
+            state.undo_hold(&cell.row);
             if error == LedgerError::Refused {
                 after.refused.extend(state.accounts.token(account));
             }
@@ -278,40 +340,47 @@ fn hold_settled(state: &mut State, cell: &HoldCell, outcome: Outcome, after: &mu
     }
 }
 
-fn end_settled(state: &mut State, end: &HoldEnd, outcome: Outcome) {
-    let row = &end.cell.row;
+fn end_settled(state: &mut State, end: &mut HoldEnd, outcome: Outcome) {
     if end.cell.has_failed() {
-        end_over(state, end);
+        state.undo_end(end);
         return;
     }
     match outcome {
         Ok(_) => {
-            state.accounts.end_written(row.account, row.amount, end.captured);
-            state.in_flight -= 1;
+            state.end_written(end);
+            if let Some(kept) = &mut end.kept {
+                // What the database knew of the claim has become the answer.
+                kept.claim.stored = false;
+            }
         }
         Err(error) => {
             // Somebody else has changed the file. The hold stays open there; the next opening voids it.
-            tracing::error!(%error, hold = %hex::encode(row.id.to_bytes()), "the ledger on disk refuses the end of a hold");
-            end_over(state, end);
+            let hold = hex::encode(end.cell.row.id.to_bytes());
+            tracing::error!(%error, %hold, "the ledger on disk refuses the end of a hold");
+            state.undo_end(end);
         }
     }
 }
 
-/// The end of a hold that is not on disk: nothing is given back, because nothing was taken there.
-fn end_over(state: &mut State, end: &HoldEnd) {
-    let account = end.cell.row.account;
-    state.accounts.give_back(account, -end.given_back());
-    state.accounts.hold_over(account);
-    state.in_flight -= 1;
-}
-
-fn entry_settled(state: &mut State, outcome: Outcome, after: &mut Aftermath) -> Result<Receipt, LedgerError> {
+fn entry_settled(
+    state: &mut State,
+    entry: &Entry,
+    outcome: Outcome,
+    after: &mut Aftermath,
+) -> Result<Receipt, LedgerError> {
     Ok(match outcome? {
-        Effect::Written => Receipt::Written,
+        Effect::Written | Effect::Decided(_) => {
+            if let Entry::Revoke { what, revoked, .. } = entry {
+                state.revoked.set(*what, *revoked);
+            }
+            Receipt::Written
+        }
         Effect::NotCredited(credited) => Receipt::Credited(credited),
         Effect::Pruned(pruned) => Receipt::Pruned(pruned),
+        Effect::Claimed(claimed) => Receipt::Claimed(claimed),
+        Effect::Outbox(rows) => Receipt::Outbox(rows),
         Effect::Credited { account, amount } => {
-            let balance = state.accounts.credited(&account, amount);
+            let balance = state.credited(&account, amount);
             after.credited.push(account.token);
             Receipt::Credited(Credited::New { token_id: account.token, owner: account.owner, balance })
         }

@@ -144,6 +144,7 @@ impl Till {
         let Some(owner) = sale.owner else { return Err(nothing()) };
         self.hold(sale, AccountRef::Owner(owner), Unit::Msat).await.map_err(|refused| match refused {
             HoldRefused::Unknown | HoldRefused::Insufficient { .. } => nothing(),
+            HoldRefused::Revoked => closed(),
             other => unavailable(&other),
         })
     }
@@ -161,6 +162,7 @@ impl Till {
             Err(HoldRefused::Insufficient { available }) => Err(spent(sale, available)),
             Err(HoldRefused::OtherUnit(_)) => self.take_worked(sale, account).await,
             Err(HoldRefused::Unknown) => self.take_unsettled(sale, &verified).await,
+            Err(HoldRefused::Revoked) => Err(revoked()),
             Err(other) => Err(unavailable(&other)),
         }
     }
@@ -178,6 +180,7 @@ impl Till {
             HoldRefused::Expired => {
                 Problem::new(Reason::CredentialExpired, "the calls bought with this work have expired")
             }
+            HoldRefused::Revoked => revoked(),
             other => unavailable(&other),
         })
     }
@@ -190,6 +193,7 @@ impl Till {
         self.hold(sale, AccountRef::Token(verified.token_id), Unit::Msat).await.map_err(|refused| {
             match refused {
                 HoldRefused::Insufficient { available } => spent(sale, available),
+                HoldRefused::Revoked => revoked(),
                 HoldRefused::Unknown => {
                     let text = "the preimage is right, but the payment has not arrived here; try again";
                     Problem::new(Reason::PaymentUnverified, text)
@@ -221,8 +225,7 @@ impl Till {
             Unit::Msat => sale.price.as_i64(),
             Unit::Call => 1,
         };
-        let request =
-            HoldRequest { account, unit, amount, service: sale.service, tool: sale.subject, call_ref: None };
+        let request = HoldRequest::new(account, unit, amount, sale.service, sale.subject);
         let hold = self.settings.ledger.hold(&request).await?;
         Ok(Charge::new(hold, unit, amount, sale.rule.charge_failed))
     }
@@ -273,6 +276,16 @@ fn spent(sale: &Sale<'_>, available: i64) -> Problem {
     let text =
         format_args!("the credential has {available} msat left and the call costs {price} msat").to_string();
     Problem::new(Reason::CredentialSpent, text)
+}
+
+fn revoked() -> Problem {
+    Problem::new(Reason::InvalidMacaroon, "the credential has been revoked")
+}
+
+/// Nothing that this caller could pay would help it.
+fn closed() -> Problem {
+    let text = "the operator has closed this caller's account";
+    Problem::Fatal(Box::new(Refusal::new(Reason::ToolForbidden, text)))
 }
 
 fn unavailable(refused: &HoldRefused) -> Problem {

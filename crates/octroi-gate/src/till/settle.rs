@@ -37,7 +37,7 @@ enum Trouble {
 
 async fn book_next(node: &dyn LightningNode, ledger: &Ledger) -> Result<(), Trouble> {
     let again = |error: &dyn std::fmt::Display| Trouble::Again(error.to_string());
-    let cursor = ledger.settlement_cursor(node.backend()).map_err(|error| again(&error))?;
+    let cursor = ledger.settlement_cursor(node.backend()).await.map_err(|error| again(&error))?;
     let settled = node.next_settlement(cursor.as_deref()).await.map_err(|error| match error {
         NodeError::Stopped => Trouble::Stopped,
         other => again(&other),

@@ -1,6 +1,7 @@
 //! The embedded engine: one SQLite file with a write-ahead log, flushed at every commit.
 
 mod apply;
+mod aside;
 mod codes;
 mod credit;
 mod house;
@@ -14,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{AccountState, Command, Engine, EngineError, LoadRequest, Outcome};
+use super::{Command, Engine, EngineError, LoadRequest, Loaded, Outcome, Question, Reply};
 use crate::error::LedgerError;
 use apply::Batch;
 use house::House;
 
 pub(crate) use open::{open, open_reader};
-pub(crate) use questions::{cursor, quote_state};
-pub(crate) use report::{account, accounts, calls, report};
+pub(crate) use report::{account, accounts, calls, report, revocations};
 pub(crate) use verify::verify;
 
 /// How often the log is folded into the file while there is work. The writer does it itself, between two batches: nobody
@@ -67,8 +67,7 @@ impl From<rusqlite::Error> for EngineError {
 }
 
 impl SqliteEngine {
-    fn new(connection: Connection, lock: File, wal_bytes: u64) -> Self {
-        let house = House::default();
+    fn new(connection: Connection, house: House, lock: File, wal_bytes: u64) -> Self {
         Self { connection, house, wal_bytes, written: false, checkpointed: Instant::now(), _lock: lock }
     }
 
@@ -148,8 +147,15 @@ impl Engine for SqliteEngine {
         Ok(result?)
     }
 
-    fn load(&mut self, request: &LoadRequest) -> Result<Vec<AccountState>, EngineError> {
+    fn load(&mut self, request: &LoadRequest) -> Result<Loaded, EngineError> {
         Ok(questions::load(&self.connection, request)?)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Reply, EngineError> {
+        Ok(match question {
+            Question::Cursor(node) => Reply::Cursor(questions::cursor(&self.connection, node)?),
+            Question::Quote(hash) => Reply::Quote(questions::quote_state(&self.connection, hash)?),
+        })
     }
 
     fn probe(&mut self) -> Result<(), EngineError> {
@@ -170,6 +176,8 @@ impl Engine for SqliteEngine {
     }
 }
 
+#[cfg(test)]
+mod migration_tests;
 #[cfg(test)]
 mod tests;
 

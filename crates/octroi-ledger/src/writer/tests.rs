@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use octroi_l402::{Msat, PaymentHash, TokenId};
 
-use crate::engine::{AccountState, Command, Engine, EngineError, LoadRequest, Outcome, sqlite};
+use crate::engine::{
+    Authority, Command, Engine, EngineError, LoadRequest, Loaded, Outcome, Question, Reply, sqlite,
+};
+use crate::id::IdSource;
+use crate::ledger::Start;
 use crate::{
     AccountRef, HoldRefused, HoldRequest, Ledger, LedgerConfig, LedgerError, OpenHold, Settlement, Unit,
     Voucher,
@@ -39,8 +43,12 @@ impl<E: Engine> Engine for Moody<E> {
         self.engine.commit(batch)
     }
 
-    fn load(&mut self, request: &LoadRequest) -> Result<Vec<AccountState>, EngineError> {
+    fn load(&mut self, request: &LoadRequest) -> Result<Loaded, EngineError> {
         self.engine.load(request)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Reply, EngineError> {
+        self.engine.ask(question)
     }
 
     fn probe(&mut self) -> Result<(), EngineError> {
@@ -66,7 +74,13 @@ fn moody(dir: &Path) -> (Ledger, Arc<AtomicU8>) {
     let opened = sqlite::open(&config).unwrap();
     let mood = Arc::new(AtomicU8::new(WORKS));
     let engine = Moody { engine: opened.engine, mood: Arc::clone(&mood) };
-    (Ledger::start(engine, &config, opened.last_id, opened.recovery).unwrap(), mood)
+    let start = Start {
+        authority: Authority::Memory,
+        ids: IdSource::after(opened.last_id),
+        revoked: opened.revoked,
+        recovery: opened.recovery,
+    };
+    (Ledger::start(engine, &config, start).unwrap(), mood)
 }
 
 async fn fund(ledger: &Ledger) {
@@ -85,7 +99,7 @@ async fn fund(ledger: &Ledger) {
 
 async fn hold(ledger: &Ledger, amount: i64) -> Result<OpenHold, HoldRefused> {
     let account = AccountRef::Token(token());
-    let request = HoldRequest { account, unit: Unit::Msat, amount, service: "s", tool: "t", call_ref: None };
+    let request = HoldRequest::new(account, Unit::Msat, amount, "s", "t");
     ledger.hold(&request).await
 }
 

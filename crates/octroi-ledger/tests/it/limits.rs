@@ -1,91 +1,79 @@
-//! Every bound, met.
+//! Budgets and quotas.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use octroi_ledger::{AccountRef, Counts, HoldRefused, Limit, Window};
 
-use octroi_ledger::{HoldRefused, Ledger, LedgerConfig, LedgerError};
+use crate::support::{assert_sound, fund, open, owner, request, token};
 
-use crate::support::{assert_sound, available, fund, hold, open, quote, settlement, token, voucher};
+const DAY: u64 = 86_400;
 
-#[tokio::test]
-async fn a_full_queue_is_busy_before_any_work_is_done() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
-    config.queue = 3;
-    let ledger = Ledger::open(config).unwrap();
-    fund(&ledger, 1, 10_000).await;
-    let mut open_holds = Vec::new();
-    for _ in 0..3 {
-        let open = hold(&ledger, 1, 1_000).await.unwrap();
-        open.durable().await.unwrap();
-        open_holds.push(open);
-    }
-    assert_eq!(hold(&ledger, 1, 1_000).await.unwrap_err(), HoldRefused::Busy);
-    assert_eq!(ledger.record_quote(quote(2)).await.unwrap_err(), LedgerError::Busy);
-    assert_eq!(ledger.load(octroi_ledger::AccountRef::Token(token(9))).await.unwrap_err(), LedgerError::Busy);
-    open_holds.clear();
-    // The three ends are queued before this quote; the quote is refused until there is room.
-    while ledger.record_quote(quote(2)).await == Err(LedgerError::Busy) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(available(&ledger, 1).await, 10_000);
-    assert_sound(&ledger);
+fn calls(n: u32, most: i64) -> Limit {
+    Limit { key: owner(n), window: Window::Day, counts: Counts::Calls, most }
+}
+
+fn spend(n: u32, most: i64) -> Limit {
+    Limit { key: owner(n), window: Window::Day, counts: Counts::Amount, most }
 }
 
 #[tokio::test]
-async fn accounts_dropped_from_memory_are_found_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
-    config.cached_accounts = 4;
-    let ledger = Ledger::open(config).unwrap();
-    for n in 0..40 {
-        ledger.mint_voucher(voucher(n, 100)).await.unwrap();
-    }
-    let kept = hold(&ledger, 0, 60).await.unwrap();
-    for n in 1..40 {
-        hold(&ledger, n, 60).await.unwrap().capture(60);
-    }
-    assert_eq!(hold(&ledger, 0, 60).await.unwrap_err(), HoldRefused::Insufficient { available: 40 });
-    kept.void();
-    for n in 1..40 {
-        assert_eq!(hold(&ledger, n, 60).await.unwrap_err(), HoldRefused::Insufficient { available: 40 });
-    }
-    hold(&ledger, 0, 100).await.unwrap().capture(100);
-    assert_sound(&ledger);
-}
-
-#[tokio::test]
-async fn too_many_waiters_are_answered_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
-    config.waiters = 1;
-    let ledger = Ledger::open(config).unwrap();
-    ledger.record_quote(quote(1)).await.unwrap();
-    let long = Duration::from_secs(600);
-    let mut waiting = pin!(ledger.wait_for_credit(token(1), long));
-    // Polled once, it has taken the one place.
-    poll_fn(|context| {
-        assert!(waiting.as_mut().poll(context).is_pending());
-        Poll::Ready(())
-    })
-    .await;
-    assert!(!ledger.wait_for_credit(token(2), long).await);
-    ledger.credit_payment(settlement(1, 3_000)).await.unwrap();
-    assert!(waiting.await);
-    // The place is free again, so this one is told.
-    let (told, _) = tokio::join!(ledger.wait_for_credit(token(2), long), ledger.mint_voucher(voucher(2, 1)));
-    assert!(told);
-}
-
-#[tokio::test]
-async fn a_closed_ledger_refuses() {
+async fn a_free_quota_counts_calls_and_forgets_those_that_failed() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
-    fund(&ledger, 1, 10).await;
+    let limits = [calls(1, 2)];
+    let free = request(AccountRef::Nobody, 0).limited(&limits);
+    ledger.hold(&free).await.unwrap().void();
+    ledger.hold(&free).await.unwrap().capture(0);
+    let under_way = ledger.hold(&free).await.unwrap();
+    let refused = ledger.hold(&free).await.unwrap_err();
+    assert!(
+        matches!(refused, HoldRefused::Limited { limit: 0, left: 0, until } if until.is_multiple_of(DAY)),
+        "{refused:?}"
+    );
+    drop(under_way);
+    let under_way = ledger.hold(&free).await.unwrap();
+    under_way.durable().await.unwrap();
+    under_way.capture(0);
     ledger.close().await;
+    let ledger = open(dir.path());
+    assert!(matches!(ledger.hold(&free).await, Err(HoldRefused::Limited { .. })), "remembered over restarts");
+    let other = [calls(2, 2)];
+    ledger.hold(&request(AccountRef::Nobody, 0).limited(&other)).await.expect("another caller").capture(0);
+    assert!(matches!(ledger.hold(&request(AccountRef::Nobody, 1)).await, Err(HoldRefused::Amount)));
     ledger.close().await;
-    assert!(matches!(hold(&ledger, 1, 1).await, Err(HoldRefused::Unavailable(_))));
-    assert!(matches!(ledger.record_quote(quote(2)).await, Err(LedgerError::Unavailable(_))));
+    assert_sound(&ledger);
+    assert_eq!(ledger.reader().unwrap().calls(9).unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_budget_counts_what_is_charged_and_several_hold_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10_000).await;
+    let limits = [spend(1, 2_500), calls(1, 3)];
+    let call = request(AccountRef::Token(token(1)), 1_000).limited(&limits);
+    ledger.hold(&call).await.unwrap().capture(400);
+    ledger.hold(&call).await.unwrap().capture(1_000);
+    let third = ledger.hold(&call).await.unwrap();
+    third.durable().await.unwrap();
+    let refused = ledger.hold(&call).await.unwrap_err();
+    assert!(matches!(refused, HoldRefused::Limited { limit: 0, left: 100, .. }), "{refused:?}");
+    third.capture(100);
+    let refused = ledger.hold(&call).await.unwrap_err();
+    assert!(matches!(refused, HoldRefused::Limited { limit: 1, left: 0, .. }), "{refused:?}");
+    // A hold that a limit refuses takes nothing from the account, and one the account refuses nothing from a limit.
+    assert_eq!(crate::support::available(&ledger, 1).await, 8_500);
+    let limits = [spend(2, 20_000)];
+    let dear = request(AccountRef::Token(token(1)), 9_000).limited(&limits);
+    assert!(matches!(ledger.hold(&dear).await, Err(HoldRefused::Insufficient { .. })));
+    let rest = [spend(2, 8_500)];
+    ledger.hold(&request(AccountRef::Token(token(1)), 8_500).limited(&rest)).await.unwrap().capture(8_500);
+    assert_sound(&ledger);
+}
+
+#[tokio::test]
+async fn too_many_limits_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let limits = [calls(1, 2); octroi_ledger::MAX_LIMITS + 1];
+    let call = request(AccountRef::Nobody, 0).limited(&limits);
+    assert!(matches!(ledger.hold(&call).await, Err(HoldRefused::Amount)));
 }

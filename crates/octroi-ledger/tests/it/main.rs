@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod bounds;
+mod claims;
 mod crash;
 mod limits;
 mod model;
 mod opening;
 mod promises;
+mod revocation;
 mod support;

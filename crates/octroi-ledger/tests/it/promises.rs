@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use octroi_l402::Msat;
 use octroi_ledger::{
-    AccountRef, CallEnd, Credited, HoldRefused, HoldRequest, LedgerError, QuoteState, Settlement, Unit,
+    AccountRef, CallEnd, Claimed, Counts, Credited, HoldRefused, HoldRequest, LedgerError, Limit, Pruned,
+    QuoteState, Settlement, Told, Unit, Window,
 };
 
 use crate::support::{
-    FUTURE, PAST, assert_sound, available, fund, hash, hold, open, owner, quote, request, settlement, token,
-    voucher, work,
+    FUTURE, PAST, answer, assert_sound, available, fund, hash, hold, open, owner, quote, request, settlement,
+    token, voucher, work,
 };
 
 #[tokio::test]
@@ -116,14 +117,14 @@ async fn a_payment_is_credited_once_and_moves_the_cursor() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
     fund(&ledger, 1, 3_000).await;
-    assert_eq!(ledger.settlement_cursor("node").unwrap().as_deref(), Some("cursor-1"));
+    assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("cursor-1"));
     let again = Settlement { cursor: Some("later".to_owned()), ..settlement(1, 5_000) };
     assert_eq!(ledger.credit_payment(again).await.unwrap(), Credited::Duplicate);
-    assert_eq!(ledger.settlement_cursor("node").unwrap().as_deref(), Some("later"));
+    assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("later"));
     let looked_up = Settlement { cursor: None, node: "node".to_owned(), ..settlement(1, 5_000) };
     assert_eq!(ledger.credit_payment(looked_up).await.unwrap(), Credited::Duplicate);
-    assert_eq!(ledger.settlement_cursor("node").unwrap().as_deref(), Some("later"));
-    assert_eq!(ledger.settlement_cursor("other").unwrap(), None);
+    assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("later"));
+    assert_eq!(ledger.settlement_cursor("other").await.unwrap(), None);
     assert_eq!(available(&ledger, 1).await, 3_000);
     assert_sound(&ledger);
 }
@@ -135,10 +136,10 @@ async fn what_arrived_is_credited_be_it_late_more_or_less() {
     let mut late = quote(1);
     late.expires_at = PAST + 1;
     ledger.record_quote(late.clone()).await.unwrap();
-    assert_eq!(ledger.quote(&hash(1)).unwrap(), QuoteState::Unpaid(late));
+    assert_eq!(ledger.quote(&hash(1)).await.unwrap(), QuoteState::Unpaid(late));
     let paid = Settlement { settled_at: PAST + 1_000, ..settlement(1, 4_500) };
     assert!(matches!(ledger.credit_payment(paid).await.unwrap(), Credited::New { balance: 4_500, .. }));
-    assert_eq!(ledger.quote(&hash(1)).unwrap(), QuoteState::Paid(Some(token(1))));
+    assert_eq!(ledger.quote(&hash(1)).await.unwrap(), QuoteState::Paid(Some(token(1))));
     fund(&ledger, 2, 1_200).await;
     assert_eq!(hold(&ledger, 2, 3_000).await.unwrap_err(), HoldRefused::Insufficient { available: 1_200 });
     assert_sound(&ledger);
@@ -148,10 +149,10 @@ async fn what_arrived_is_credited_be_it_late_more_or_less() {
 async fn money_for_nobody_waits_in_suspense() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
-    assert_eq!(ledger.quote(&hash(9)).unwrap(), QuoteState::Unknown);
+    assert_eq!(ledger.quote(&hash(9)).await.unwrap(), QuoteState::Unknown);
     assert_eq!(ledger.credit_payment(settlement(9, 777)).await.unwrap(), Credited::Unknown);
     assert_eq!(ledger.credit_payment(settlement(9, 777)).await.unwrap(), Credited::Duplicate);
-    assert_eq!(ledger.quote(&hash(9)).unwrap(), QuoteState::Paid(None));
+    assert_eq!(ledger.quote(&hash(9)).await.unwrap(), QuoteState::Paid(None));
     let report = ledger.report().unwrap();
     assert_eq!((report.suspense_msat, report.received_msat, report.accounts), (777, 777, 0));
     // A payment for a credential that counts calls belongs to nobody either.
@@ -232,7 +233,7 @@ async fn amounts_out_of_bounds_are_errors() {
     for msat in [0, -5, i64::MAX] {
         assert_eq!(ledger.credit_payment(settlement(2, msat)).await.unwrap_err(), LedgerError::Amount);
         assert_eq!(ledger.mint_voucher(voucher(2, msat)).await.unwrap_err(), LedgerError::Amount);
-        assert_eq!(ledger.settlement_cursor("node").unwrap().as_deref(), Some("cursor-1"));
+        assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("cursor-1"));
     }
     // All the bitcoin there is, four times, fits; the fifth does not, and leaves everything as it was.
     for n in 10..14 {
@@ -306,29 +307,6 @@ async fn a_principal_with_thousands_of_small_rests_still_finds_its_money() {
 }
 
 #[tokio::test]
-async fn a_retried_call_is_charged_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
-    fund(&ledger, 1, 10_000).await;
-    let call = HoldRequest { call_ref: Some([9; 32]), ..request(AccountRef::Token(token(1)), 1_000) };
-    // A call that failed may be tried again.
-    ledger.hold(&call).await.unwrap().void();
-    let first = ledger.hold(&call).await.unwrap();
-    let beside = ledger.hold(&call).await.unwrap();
-    assert_eq!(beside.durable().await.unwrap_err(), LedgerError::AlreadyCharged);
-    beside.capture(1_000);
-    first.durable().await.unwrap();
-    first.capture(1_000);
-    ledger.close().await;
-    let ledger = open(dir.path());
-    let again = ledger.hold(&call).await.unwrap();
-    assert_eq!(again.durable().await.unwrap_err(), LedgerError::AlreadyCharged);
-    drop(again);
-    assert_eq!(available(&ledger, 1).await, 9_000);
-    assert_sound(&ledger);
-}
-
-#[tokio::test]
 async fn a_payer_ahead_of_the_event_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
@@ -354,17 +332,24 @@ async fn what_cannot_matter_any_more_is_forgotten() {
     let mut solved = work(5, 1);
     solved.expires_at = PAST;
     ledger.credit_work(solved).await.unwrap();
-    let call = HoldRequest { call_ref: Some([9; 32]), ..request(AccountRef::Token(token(2)), 10) };
+    let Claimed::New(claim) = ledger.claim([9; 32], [1; 32], Duration::ZERO).await.unwrap() else { panic!() };
+    let limit = Limit { key: [1; 32], window: Window::Day, counts: Counts::Calls, most: 5 };
+    let limits = [limit];
+    let call = request(AccountRef::Token(token(2)), 10).limited(&limits).billed(Some("cus_1"));
     let charged = ledger.hold(&call).await.unwrap();
     charged.durable().await.unwrap();
-    charged.capture(10);
+    let id = charged.id();
+    charged.capture_and_keep(10, claim, answer("done"));
+    ledger.outbox_told(id, Told::Delivered).await.unwrap();
 
     let early = ledger.prune(PAST + octroi_ledger::QUOTE_MARGIN_SECONDS).await.unwrap();
-    assert_eq!((early.quotes, early.works, early.call_refs), (0, 1, 0));
+    assert_eq!(early, Pruned { works: 1, ..Pruned::default() });
     let late = ledger.prune(FUTURE).await.unwrap();
-    assert_eq!((late.quotes, late.call_refs), (1, 1));
-    assert_eq!(ledger.quote(&hash(1)).unwrap(), QuoteState::Unknown);
-    assert_eq!(ledger.quote(&hash(2)).unwrap(), QuoteState::Paid(Some(token(2))));
-    assert!(matches!(ledger.quote(&hash(3)).unwrap(), QuoteState::Unpaid(q) if q.price == Msat::new(3_000)));
+    assert_eq!(late, Pruned { quotes: 1, works: 0, answers: 1, counters: 1, outbox: 1 });
+    assert_eq!(ledger.quote(&hash(1)).await.unwrap(), QuoteState::Unknown);
+    assert_eq!(ledger.quote(&hash(2)).await.unwrap(), QuoteState::Paid(Some(token(2))));
+    assert!(
+        matches!(ledger.quote(&hash(3)).await.unwrap(), QuoteState::Unpaid(q) if q.price == Msat::new(3_000))
+    );
     assert_sound(&ledger);
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use octroi_ledger::{
-    AccountRef, Credited, HoldRefused, HoldRequest, Ledger, LedgerConfig, OpenHold, Quote, Settlement, Unit,
-    Voucher, Work,
+    AccountRef, Answer, Credited, HoldRefused, HoldRequest, Ledger, LedgerConfig, OpenHold, Quote,
+    Settlement, Unit, Voucher, Work,
 };
 
 /// Long before any test runs, and long after, in Unix seconds.
@@ -94,7 +94,11 @@ pub(crate) async fn fund(ledger: &Ledger, n: u32, msat: i64) {
 }
 
 pub(crate) fn request(account: AccountRef, amount: i64) -> HoldRequest<'static> {
-    HoldRequest { account, unit: Unit::Msat, amount, service: "demo", tool: "image_describe", call_ref: None }
+    HoldRequest::new(account, Unit::Msat, amount, "demo", "image_describe")
+}
+
+pub(crate) fn answer(text: &str) -> Answer {
+    Answer { status: 200, media: "application/json".to_owned(), body: Some(text.as_bytes().to_vec()) }
 }
 
 pub(crate) async fn hold(ledger: &Ledger, n: u32, amount: i64) -> Result<OpenHold, HoldRefused> {

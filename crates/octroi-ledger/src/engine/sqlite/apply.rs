@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::super::{Command, Effect, Entry, HoldRow, Outcome};
+use super::super::{AccountId, Command, Effect, EndRow, Entry, HoldRow, Outcome};
 use super::NotApplied;
 use super::codes::{AccountKind, TransactionKind, end_code, time};
 use super::house::House;
 use crate::account::Unit;
 use crate::entry::Pruned;
-use crate::error::LedgerError;
 use crate::id::EntryId;
+use crate::limit::{CounterKey, Taken};
 use crate::report::CallEnd;
-use crate::{CALL_REF_SECONDS, QUOTE_MARGIN_SECONDS};
+use crate::{OUTBOX_SECONDS, QUOTE_MARGIN_SECONDS};
 
 /// Most rows of one kind forgotten in one transaction, so that calls do not wait for it.
 const PRUNE_ROWS: i64 = 5_000;
@@ -25,11 +25,24 @@ struct Change {
     held: i64,
 }
 
+/// A call that has ended, as its row says.
+pub(super) struct Ended {
+    pub(super) id: EntryId,
+    pub(super) account: AccountId,
+    pub(super) unit: Unit,
+    pub(super) tool: i64,
+    pub(super) held: i64,
+    pub(super) captured: i64,
+    pub(super) end: CallEnd,
+    pub(super) at_ms: u64,
+}
+
 /// Commands being applied. The statements of the hot path are looked up once for all of them.
 pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     pub(super) house: &'c mut House,
     changes: HashMap<i64, Change>,
+    counted: HashMap<CounterKey, i64>,
     insert_hold: CachedStatement<'c>,
     delete_hold: CachedStatement<'c>,
     insert_call: CachedStatement<'c>,
@@ -44,22 +57,7 @@ impl<'c> Batch<'c> {
         house: &'c mut House,
         commands: &[Command<'_>],
     ) -> Result<Vec<Outcome>, NotApplied> {
-        let mut batch = Self {
-            connection,
-            house,
-            changes: HashMap::new(),
-            insert_hold: connection.prepare_cached(
-                "INSERT INTO holds (id, account, tool, amount, call_ref) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?,
-            delete_hold: connection.prepare_cached("DELETE FROM holds WHERE id = ?1")?,
-            insert_call: connection.prepare_cached(
-                "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?,
-            insert_transaction: connection.prepare_cached(
-                "INSERT INTO transactions (id, kind, at_ms, source, target, amount) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?,
-        };
+        let mut batch = Self::new(connection, house)?;
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
             outcomes.push(batch.command(command)?);
@@ -68,78 +66,132 @@ impl<'c> Batch<'c> {
         Ok(outcomes)
     }
 
+    /// Voids holds an earlier life left open; their rows are gone already.
+    pub(super) fn recover(
+        connection: &'c Connection,
+        house: &'c mut House,
+        open: &[(Ended, Vec<Taken>)],
+    ) -> Result<(), NotApplied> {
+        let mut batch = Self::new(connection, house)?;
+        for (call, taken) in open {
+            batch.ended(call, taken)?;
+        }
+        batch.write_changes()
+    }
+
+    fn new(connection: &'c Connection, house: &'c mut House) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            house,
+            changes: HashMap::new(),
+            counted: HashMap::new(),
+            insert_hold: connection.prepare_cached(
+                "INSERT INTO holds (id, account, tool, amount, limits) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            delete_hold: connection.prepare_cached("DELETE FROM holds WHERE id = ?1")?,
+            insert_call: connection.prepare_cached(
+                "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms, earned_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?,
+            insert_transaction: connection.prepare_cached(
+                "INSERT INTO transactions (id, kind, at_ms, source, target, amount) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+        })
+    }
+
     fn command(&mut self, command: &Command<'_>) -> Result<Outcome, NotApplied> {
         match *command {
             Command::Hold(hold) => self.hold(hold),
-            Command::End { hold, captured, end, at_ms } => self.end(hold, captured, end, at_ms),
+            Command::End(ref end) => self.end(end),
             Command::Entry { id, at_ms, entry } => match entry {
                 Entry::Quote(quote) => self.quote(quote),
                 Entry::Payment(settlement) => self.payment(id, at_ms, settlement),
                 Entry::Work(work) => self.work(id, at_ms, work),
                 Entry::Voucher(voucher) => self.voucher(id, at_ms, voucher),
+                Entry::Claim { key, request } => self.claim(key, request, at_ms),
+                // This process alone writes: who has claimed what is known in memory.
+                Entry::Unclaim(_) => Ok(Ok(Effect::Written)),
+                Entry::Revoke { what, revoked, reason } => self.revoke(*what, *revoked, reason, at_ms),
+                Entry::OutboxTake { now, until, most } => self.outbox_take(*now, *until, *most),
+                Entry::OutboxTold { id, told } => self.outbox_told(id, told, at_ms),
                 Entry::Prune(now) => self.prune(*now),
             },
         }
     }
 
     fn hold(&mut self, hold: &HoldRow) -> Result<Outcome, NotApplied> {
-        if let Some(call_ref) = hold.call_ref {
-            let new = self
-                .connection
-                .prepare_cached("INSERT INTO call_refs (call_ref, call) VALUES (?1, ?2) ON CONFLICT (call_ref) DO NOTHING")?
-                .execute(params![call_ref, hold.id.to_bytes()])?;
-            if new == 0 {
-                return Ok(Err(LedgerError::AlreadyCharged));
-            }
-        }
         let tool = self.house.tool(self.connection, &hold.tool)?;
-        self.insert_hold.execute(params![
-            hold.id.to_bytes(),
-            hold.account.0,
-            tool,
-            hold.amount,
-            hold.call_ref
-        ])?;
-        self.change(hold.account.0, 0, hold.amount)?;
+        let limits = Taken::encode(&hold.taken);
+        self.insert_hold.execute(params![hold.id.to_bytes(), hold.account.0, tool, hold.amount, limits])?;
+        if hold.amount > 0 {
+            self.change(hold.account.0, 0, hold.amount)?;
+        }
+        for taken in &hold.taken {
+            self.count(taken.key, taken.take)?;
+        }
         Ok(Ok(Effect::Written))
     }
 
-    fn end(
-        &mut self,
-        hold: &HoldRow,
-        captured: i64,
-        end: CallEnd,
-        at_ms: u64,
-    ) -> Result<Outcome, NotApplied> {
+    fn end(&mut self, row: &EndRow<'_>) -> Result<Outcome, NotApplied> {
+        let hold = row.hold;
         let id = hold.id.to_bytes();
         if self.delete_hold.execute([id])? == 0 {
             // It has ended before; this is the second telling after an error whose outcome was unclear.
             return Ok(Ok(Effect::Written));
         }
         let tool = self.house.tool(self.connection, &hold.tool)?;
-        let account = hold.account.0;
-        self.insert_call.execute(params![
-            id,
-            account,
+        let ended = Ended {
+            id: hold.id,
+            account: hold.account,
+            unit: hold.unit,
             tool,
-            hold.amount,
-            captured,
-            end_code(end),
-            time(at_ms)
-        ])?;
-        self.change(account, 0, -hold.amount)?;
-        if captured > 0 {
-            let earned_in = match hold.unit {
-                Unit::Msat => AccountKind::Revenue,
-                Unit::Call => AccountKind::WorkUsed,
-            };
-            let revenue = self.house.account(self.connection, earned_in, tool)?;
-            self.transfer(hold.id, TransactionKind::Call, at_ms, account, revenue, captured)?;
+            held: hold.amount,
+            captured: row.captured,
+            end: row.end,
+            at_ms: row.at_ms,
+        };
+        self.ended(&ended, &hold.taken)?;
+        if let Some(answer) = &row.answer {
+            self.keep_answer(hold.id, answer, row.at_ms)?;
         }
-        if end != CallEnd::Captured && hold.call_ref.is_some() {
-            self.connection.prepare_cached("DELETE FROM call_refs WHERE call = ?1")?.execute([id])?;
+        if let (Some(customer), Unit::Msat, 1..) = (&hold.bill, hold.unit, row.captured) {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO outbox (id, customer, tool, amount, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![id, customer, tool, row.captured, time(row.at_ms)])?;
         }
         Ok(Ok(Effect::Written))
+    }
+
+    /// Writes the row of a call whose hold is gone, and what it does to accounts and limits.
+    pub(super) fn ended(&mut self, call: &Ended, taken: &[Taken]) -> Result<(), NotApplied> {
+        let account = call.account.0;
+        let earned_by = match (call.captured, call.unit) {
+            (0, _) => 0,
+            (_, Unit::Msat) => self.house.account(self.connection, AccountKind::Revenue, call.tool)?,
+            (_, Unit::Call) => self.house.account(self.connection, AccountKind::WorkUsed, call.tool)?,
+        };
+        self.insert_call.execute(params![
+            call.id.to_bytes(),
+            account,
+            call.tool,
+            call.held,
+            call.captured,
+            end_code(call.end),
+            time(call.at_ms),
+            earned_by,
+        ])?;
+        if call.held > 0 {
+            self.change(account, -call.captured, -call.held)?;
+        }
+        if call.captured > 0 {
+            self.change(earned_by, call.captured, 0)?;
+        }
+        for one in taken {
+            self.count(one.key, -one.given_back(call.held, call.captured, call.end))?;
+        }
+        Ok(())
     }
 
     /// Moves `amount` from one account to another.
@@ -173,7 +225,35 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
+    /// Notes what is to be added to a counter when all commands are applied.
+    fn count(&mut self, key: CounterKey, amount: i64) -> Result<(), NotApplied> {
+        let counted = self.counted.entry(key).or_default();
+        *counted = counted.checked_add(amount).ok_or(NotApplied::Refused)?;
+        Ok(())
+    }
+
+    fn write_counted(&self) -> Result<(), NotApplied> {
+        for (key, amount) in &self.counted {
+            // What is given back to a window that has been forgotten is forgotten too.
+            let sql = if *amount > 0 {
+                "INSERT INTO counters (key, counts, seconds, start, used) VALUES (?1, ?5, ?2, ?3, ?4)
+                 ON CONFLICT (key, counts, seconds, start) DO UPDATE SET used = used + excluded.used"
+            } else {
+                "UPDATE counters SET used = max(0, used + ?4) WHERE key = ?1 AND counts = ?5 AND seconds = ?2 AND start = ?3"
+            };
+            self.connection.prepare_cached(sql)?.execute(params![
+                key.key,
+                key.seconds,
+                time(key.start),
+                amount,
+                key.counts.code()
+            ])?;
+        }
+        Ok(())
+    }
+
     fn write_changes(self) -> Result<(), NotApplied> {
+        self.write_counted()?;
         let mut update = self
             .connection
             .prepare_cached("UPDATE accounts SET balance = balance + ?2, held = held + ?3 WHERE id = ?1")?;
@@ -186,21 +266,33 @@ impl<'c> Batch<'c> {
     }
 
     fn prune(&self, now: u64) -> Result<Outcome, NotApplied> {
-        let quotes = "DELETE FROM quotes WHERE payment_hash IN
-            (SELECT payment_hash FROM quotes WHERE paid = 0 AND expires_at < ?1 LIMIT ?2)";
-        let works = "DELETE FROM works WHERE challenge_id IN
-            (SELECT challenge_id FROM works WHERE expires_at < ?1 LIMIT ?2)";
-        let refs = "DELETE FROM call_refs WHERE call_ref IN
-            (SELECT call_ref FROM call_refs WHERE call < ?1 LIMIT ?2)";
-        let quotes_before = time(now.saturating_sub(QUOTE_MARGIN_SECONDS));
-        let refs_before =
-            EntryId::first_of(now.saturating_sub(CALL_REF_SECONDS).saturating_mul(1_000)).to_bytes();
+        let forget = |sql: &str, before: u64| -> rusqlite::Result<u64> {
+            Ok(self.connection.prepare_cached(sql)?.execute(params![time(before), PRUNE_ROWS])? as u64)
+        };
         let pruned = Pruned {
-            quotes: self.connection.prepare_cached(quotes)?.execute(params![quotes_before, PRUNE_ROWS])?
-                as u64,
-            works: self.connection.prepare_cached(works)?.execute(params![time(now), PRUNE_ROWS])? as u64,
-            call_refs: self.connection.prepare_cached(refs)?.execute(params![refs_before, PRUNE_ROWS])?
-                as u64,
+            quotes: forget(
+                "DELETE FROM quotes WHERE payment_hash IN
+                     (SELECT payment_hash FROM quotes WHERE paid = 0 AND expires_at < ?1 LIMIT ?2)",
+                now.saturating_sub(QUOTE_MARGIN_SECONDS),
+            )?,
+            works: forget(
+                "DELETE FROM works WHERE challenge_id IN
+                     (SELECT challenge_id FROM works WHERE expires_at < ?1 LIMIT ?2)",
+                now,
+            )?,
+            answers: forget(
+                "DELETE FROM answers WHERE key IN (SELECT key FROM answers WHERE expires_at < ?1 LIMIT ?2)",
+                now,
+            )?,
+            counters: forget(
+                "DELETE FROM counters WHERE (key, counts, seconds, start) IN
+                     (SELECT key, counts, seconds, start FROM counters WHERE start + seconds < ?1 LIMIT ?2)",
+                now,
+            )?,
+            outbox: forget(
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 1 AND told_at < ?1 LIMIT ?2)",
+                now.saturating_sub(OUTBOX_SECONDS),
+            )?,
         };
         Ok(Ok(Effect::Pruned(pruned)))
     }

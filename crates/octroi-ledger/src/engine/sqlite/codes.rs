@@ -25,7 +25,6 @@ pub(super) enum TransactionKind {
     Payment = 0,
     Work = 1,
     Voucher = 2,
-    Call = 3,
 }
 
 pub(super) const fn unit_code(unit: Unit) -> i64 {

@@ -5,21 +5,26 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 
-use super::SqliteEngine;
-use super::codes::{end_code, time, unit_code};
+use super::super::AccountId;
+use super::apply::{Batch, Ended};
+use super::codes::unit_from;
+use super::house::House;
+use super::{NotApplied, SqliteEngine};
 use crate::account::Unit;
 use crate::config::LedgerConfig;
 use crate::entry::Recovery;
 use crate::error::OpenError;
 use crate::id::{EntryId, unix_ms};
+use crate::limit::Taken;
 use crate::report::CallEnd;
+use crate::revocation::{Revocation, Revoked};
 
 /// `octr`, in the file's header: what kind of database it is.
 const APPLICATION_ID: i64 = 0x6f63_7472;
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// How long the lock that keeps a second writer out is waited for. An earlier gate may be about to end, and a program that is
@@ -38,6 +43,7 @@ pub(crate) struct Opened {
     pub(crate) engine: SqliteEngine,
     /// The greatest id on disk.
     pub(crate) last_id: EntryId,
+    pub(crate) revoked: Revoked,
     pub(crate) recovery: Recovery,
 }
 
@@ -59,9 +65,12 @@ pub(crate) fn open(config: &LedgerConfig) -> Result<Opened, OpenError> {
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut connection, found)?;
-    let recovery = recover(&mut connection)?;
+    let mut house = House::default();
+    let recovery = recover(&mut connection, &mut house)?;
     let last_id = last_id(&connection)?;
-    Ok(Opened { engine: SqliteEngine::new(connection, lock, config.wal_bytes), last_id, recovery })
+    let revoked = revoked(&connection)?;
+    let engine = SqliteEngine::new(connection, house, lock, config.wal_bytes);
+    Ok(Opened { engine, last_id, revoked, recovery })
 }
 
 /// Opens the ledger for reading, whoever writes to it.
@@ -139,39 +148,62 @@ fn migrate(connection: &mut Connection, found: i64) -> Result<(), OpenError> {
 }
 
 /// Voids every open hold: whether its reply was delivered cannot be known, so the payer has the benefit.
-fn recover(connection: &mut Connection) -> Result<Recovery, OpenError> {
+fn recover(connection: &mut Connection, house: &mut House) -> Result<Recovery, OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let held = |unit: Unit| {
-        transaction.query_row(
-            "SELECT count(*), coalesce(sum(h.amount), 0) FROM holds h JOIN accounts a ON a.id = h.account WHERE a.unit = ?1",
-            [unit_code(unit)],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-        )
+    let open: Vec<(Ended, Vec<Taken>)> = {
+        let mut statement = transaction.prepare(
+            "SELECT h.id, h.account, coalesce(a.unit, 0), h.tool, h.amount, h.limits
+             FROM holds h LEFT JOIN accounts a ON a.id = h.account",
+        )?;
+        statement.query_map([], open_hold)?.collect::<Result<_, _>>()?
     };
-    let (in_msat, msat) = held(Unit::Msat)?;
-    let (in_calls, calls) = held(Unit::Call)?;
-    let recovery = Recovery { voided: u64::try_from(in_msat + in_calls).unwrap_or(0), msat, calls };
-    if recovery.voided > 0 {
-        transaction.execute(
-            "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms)
-             SELECT id, account, tool, amount, 0, ?1, ?2 FROM holds",
-            [end_code(CallEnd::Recovered), time(unix_ms())],
-        )?;
-        transaction.execute_batch(
-            "UPDATE accounts SET held = held - open.amount
-                 FROM (SELECT account, sum(amount) AS amount FROM holds GROUP BY account) AS open
-                 WHERE open.account = accounts.id;
-             DELETE FROM call_refs WHERE call IN (SELECT id FROM holds);
-             DELETE FROM holds;",
-        )?;
+    let mut recovery = Recovery::default();
+    if !open.is_empty() {
+        transaction.execute_batch("DELETE FROM holds")?;
+        for (hold, _) in &open {
+            recovery.voided += 1;
+            match hold.unit {
+                Unit::Msat => recovery.msat += hold.held,
+                Unit::Call => recovery.calls += hold.held,
+            }
+        }
+        Batch::recover(&transaction, house, &open).map_err(|error| match error {
+            NotApplied::Broken(error) => OpenError::Sqlite(error),
+            NotApplied::Refused => OpenError::Inconsistent,
+        })?;
     }
     transaction.commit()?;
     Ok(recovery)
 }
 
+fn open_hold(row: &Row<'_>) -> rusqlite::Result<(Ended, Vec<Taken>)> {
+    let limits: Option<Vec<u8>> = row.get(5)?;
+    let call = Ended {
+        id: EntryId::from_bytes(row.get(0)?),
+        account: AccountId(row.get(1)?),
+        unit: unit_from(row.get(2)?),
+        tool: row.get(3)?,
+        held: row.get(4)?,
+        captured: 0,
+        end: CallEnd::Recovered,
+        at_ms: unix_ms(),
+    };
+    Ok((call, Taken::decode(&limits.unwrap_or_default())))
+}
+
+fn revoked(connection: &Connection) -> rusqlite::Result<Revoked> {
+    let mut statement = connection.prepare("SELECT kind, subject FROM revocations")?;
+    let rows = statement.query_map([], |row| {
+        let subject: Vec<u8> = row.get(1)?;
+        Ok(Revocation::from_code(row.get(0)?, &subject))
+    })?;
+    rows.filter_map(Result::transpose).collect()
+}
+
 fn last_id(connection: &Connection) -> rusqlite::Result<EntryId> {
     let last: Option<[u8; 16]> = connection.query_row(
-        "SELECT max(id) FROM (SELECT max(id) AS id FROM transactions UNION ALL SELECT max(id) FROM calls)",
+        "SELECT max(id) FROM (SELECT max(id) AS id FROM transactions UNION ALL SELECT max(id) FROM calls
+             UNION ALL SELECT max(id) FROM holds)",
         [],
         |row| row.get(0),
     )?;

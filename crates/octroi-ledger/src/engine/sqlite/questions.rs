@@ -3,18 +3,41 @@
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::{AccountState, LoadRequest, OWNER_ACCOUNTS, OWNER_BEARERS};
-use super::codes::{ACCOUNT_COLUMNS, account_state, time_from, unit_code};
+use super::super::{AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, OWNER_BEARERS};
+use super::codes::{ACCOUNT_COLUMNS, account_state, time, time_from, unit_code};
 use crate::account::AccountRef;
 use crate::entry::{Quote, QuoteState};
+use crate::limit::CounterKey;
 
-pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Vec<AccountState>> {
+/// What is stored of accounts and counters.
+pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Loaded> {
+    Ok(Loaded {
+        accounts: accounts(connection, request)?,
+        counters: counters(connection, &request.counters)?,
+    })
+}
+
+fn counters(connection: &Connection, keys: &[CounterKey]) -> rusqlite::Result<Vec<(CounterKey, i64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT used FROM counters WHERE key = ?1 AND counts = ?2 AND seconds = ?3 AND start = ?4",
+    )?;
+    keys.iter()
+        .map(|key| {
+            let row = params![key.key, key.counts.code(), key.seconds, time(key.start)];
+            let used: Option<i64> = statement.query_row(row, |row| row.get(0)).optional()?;
+            Ok((*key, used.unwrap_or(0)))
+        })
+        .collect()
+}
+
+fn accounts(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Vec<AccountState>> {
     let owner = match request.account {
         AccountRef::Token(token) => {
             let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE token = ?1");
             return connection.prepare_cached(&sql)?.query_map([token.as_bytes()], account_state)?.collect();
         }
         AccountRef::Owner(owner) => owner,
+        AccountRef::Nobody => return Ok(Vec::new()),
     };
     let sql = format!(
         "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE owner = ?1 AND balance > held ORDER BY id LIMIT {OWNER_ACCOUNTS}"
@@ -36,7 +59,7 @@ pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::
 }
 
 /// Where the stream of settlements of `node` is to be resumed.
-pub(crate) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT cursor FROM cursors WHERE node = ?1")?
         .query_row([node], |row| row.get(0))
@@ -44,7 +67,7 @@ pub(crate) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Op
 }
 
 /// What is known of a payment hash.
-pub(crate) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqlite::Result<QuoteState> {
+pub(super) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqlite::Result<QuoteState> {
     let credited: Option<Option<[u8; 32]>> = connection
         .prepare_cached(
             "SELECT a.token FROM credits c JOIN accounts a ON a.id = c.account WHERE c.payment_hash = ?1",

@@ -7,6 +7,7 @@ use super::codes::{AccountKind, end_from, time_from, unit_code, unit_from};
 use crate::MAX_ROWS;
 use crate::account::Unit;
 use crate::report::{AccountRow, CallRow, Report, Revenue};
+use crate::revocation::{Revocation, RevocationRow};
 
 /// The ledger at a glance, as of one moment.
 pub(crate) fn report(connection: &Connection) -> rusqlite::Result<Report> {
@@ -32,6 +33,8 @@ pub(crate) fn report(connection: &Connection) -> rusqlite::Result<Report> {
         voided: count(&format!("{ended} <> 0"))?,
         open_holds: count("SELECT count(*) FROM holds")?,
         unpaid_quotes: count("SELECT count(*) FROM quotes WHERE paid = 0")?,
+        outbox_waiting: count("SELECT count(*) FROM outbox WHERE state = 0")?,
+        outbox_refused: count("SELECT count(*) FROM outbox WHERE state = 2")?,
     })
 }
 
@@ -61,14 +64,14 @@ fn revenue(connection: &Connection) -> rusqlite::Result<Vec<Revenue>> {
 /// The last calls that have ended, newest first.
 pub(crate) fn calls(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<CallRow>> {
     let mut statement = connection.prepare(
-        "SELECT c.id, a.token, t.service, t.tool, a.unit, c.held, c.captured, c.ended_as, c.ended_ms
+        "SELECT c.id, a.token, t.service, t.tool, coalesce(a.unit, 0), c.held, c.captured, c.ended_as, c.ended_ms
          FROM (SELECT * FROM calls ORDER BY id DESC LIMIT ?1) c
-         JOIN accounts a ON a.id = c.account JOIN tools t ON t.id = c.tool ORDER BY c.id DESC",
+         LEFT JOIN accounts a ON a.id = c.account JOIN tools t ON t.id = c.tool ORDER BY c.id DESC",
     )?;
     let rows = statement.query_map([limit.min(MAX_ROWS)], |row| {
         Ok(CallRow {
             id: hex::encode(row.get::<_, [u8; 16]>(0)?),
-            token: hex::encode(row.get::<_, [u8; 32]>(1)?),
+            token: row.get::<_, Option<[u8; 32]>>(1)?.map(hex::encode),
             service: row.get(2)?,
             tool: row.get(3)?,
             unit: unit_from(row.get(4)?),
@@ -109,4 +112,17 @@ pub(crate) fn account(connection: &Connection, token: &TokenId) -> rusqlite::Res
         .prepare(&format!("{ACCOUNT_ROW} WHERE token = ?1"))?
         .query_row([token.as_bytes()], account_row)
         .optional()
+}
+
+/// What is revoked, newest first.
+pub(crate) fn revocations(connection: &Connection) -> rusqlite::Result<Vec<RevocationRow>> {
+    let mut statement = connection.prepare(
+        "SELECT kind, subject, at, reason FROM revocations ORDER BY at DESC, kind, subject LIMIT ?1",
+    )?;
+    let rows = statement.query_map([MAX_ROWS], |row| {
+        let subject: Vec<u8> = row.get(1)?;
+        let (at, reason) = (time_from(row.get(2)?), row.get(3)?);
+        Ok(Revocation::from_code(row.get(0)?, &subject).map(|what| what.row(at, reason)))
+    })?;
+    rows.filter_map(Result::transpose).collect()
 }

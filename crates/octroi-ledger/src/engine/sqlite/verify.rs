@@ -20,11 +20,13 @@ const ENDS: &str = "a hold ends exactly once, captured at most in full";
 const CREDITS: &str = "a credit exists once per payment hash, or per puzzle";
 const REFS: &str = "a call that is tried again is charged once";
 
-const CHECKS: [Check; 13] = [
+const BILLS: &str = "other ledgers are told of what was charged, no more and no less";
+
+const CHECKS: [Check; 14] = [
     Check {
         promise: ZERO_SUM,
-        breaches: "SELECT 'transaction ' || hex(transaction_id) || ' sums to ' || sum(e.amount) || ' in unit ' || a.unit
-            FROM entries e JOIN accounts a ON a.id = e.account GROUP BY transaction_id, a.unit HAVING sum(e.amount) <> 0",
+        breaches: "SELECT 'transaction ' || hex(e.id) || ' sums to ' || sum(e.amount) || ' in unit ' || a.unit
+            FROM entries e JOIN accounts a ON a.id = e.account GROUP BY e.id, a.unit HAVING sum(e.amount) <> 0",
     },
     Check {
         promise: ZERO_SUM,
@@ -60,15 +62,17 @@ const CHECKS: [Check; 13] = [
     },
     Check {
         promise: ENDS,
-        breaches: "SELECT 'call ' || hex(c.id) || ' captured ' || c.captured || ' of ' || c.held || ', its transaction moved '
-                || coalesce(t.amount, 0)
-            FROM calls c LEFT JOIN transactions t ON t.id = c.id AND t.kind = 3 AND t.source = c.account
-            WHERE c.captured > c.held OR c.captured <> coalesce(t.amount, 0) OR (c.ended_as <> 0 AND c.captured <> 0)",
+        breaches: "SELECT 'call ' || hex(c.id) || ' captured ' || c.captured || ' of ' || c.held || ', earned by account ' || c.earned_by
+            FROM calls c LEFT JOIN accounts a ON a.id = c.account
+                         LEFT JOIN accounts e ON e.id = c.earned_by AND e.kind IN (4, 5) AND e.tool = c.tool
+            WHERE c.captured > c.held OR (c.ended_as <> 0 AND c.captured <> 0)
+               OR (c.captured > 0 AND (e.id IS NULL OR a.id IS NULL OR a.unit <> e.unit))
+               OR (c.captured = 0 AND c.earned_by <> 0)
+               OR (c.held > 0 AND a.id IS NULL)",
     },
     Check {
         promise: ENDS,
-        breaches: "SELECT 'transaction ' || hex(t.id) || ' charges for a call that is not there' FROM transactions t
-            WHERE t.kind = 3 AND NOT EXISTS (SELECT 1 FROM calls WHERE id = t.id)",
+        breaches: "SELECT 'call ' || hex(c.id) || ' has the id of a transaction' FROM calls c JOIN transactions t ON t.id = c.id",
     },
     Check {
         promise: CREDITS,
@@ -91,9 +95,14 @@ const CHECKS: [Check; 13] = [
     },
     Check {
         promise: REFS,
-        breaches: "SELECT 'the reference of call ' || hex(r.call) || ' outlived it' FROM call_refs r
-            WHERE NOT EXISTS (SELECT 1 FROM holds WHERE id = r.call)
-              AND NOT EXISTS (SELECT 1 FROM calls WHERE id = r.call AND ended_as = 0)",
+        breaches: "SELECT 'the answer of call ' || hex(r.call) || ' belongs to no charged call' FROM answers r
+            WHERE NOT EXISTS (SELECT 1 FROM calls WHERE id = r.call AND ended_as = 0)",
+    },
+    Check {
+        promise: BILLS,
+        breaches: "SELECT 'the outbox has ' || o.amount || ' for call ' || hex(o.id) || ', which charged '
+                || coalesce(c.captured, 0)
+            FROM outbox o LEFT JOIN calls c ON c.id = o.id WHERE o.amount <> coalesce(c.captured, 0)",
     },
 ];
 

@@ -1,0 +1,129 @@
+//! What is written beside the money: answers, revocations, the outbox.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::super::{AnswerRow, ClaimState, Effect, Outcome};
+use super::NotApplied;
+use super::apply::Batch;
+use super::codes::{time, time_from};
+use crate::ANSWER_SECONDS;
+use crate::claim::Answer;
+use crate::entry::{OutboxRow, Told};
+use crate::id::{CallId, EntryId};
+use crate::revocation::Revocation;
+
+/// Longest remark of the operator, or reason of another ledger, that is kept, in bytes.
+const MAX_WORDS: usize = 512;
+
+fn words(text: &str) -> &str {
+    let mut end = text.len().min(MAX_WORDS);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Batch<'_> {
+    /// Looks for the answer to an earlier try.
+    pub(super) fn claim(
+        &self,
+        key: &[u8; 32],
+        request: &[u8; 32],
+        at_ms: u64,
+    ) -> Result<Outcome, NotApplied> {
+        let found: Option<([u8; 32], Answer)> = self
+            .connection
+            .prepare_cached(
+                "SELECT request, status, media, body FROM answers WHERE key = ?1 AND expires_at > ?2",
+            )?
+            .query_row(params![key, time(at_ms / 1_000)], |row| {
+                Ok((row.get(0)?, Answer { status: row.get(1)?, media: row.get(2)?, body: row.get(3)? }))
+            })
+            .optional()?;
+        Ok(Ok(Effect::Claimed(match found {
+            None => ClaimState::Free,
+            Some((asked, answer)) if asked == *request => ClaimState::Done(answer),
+            Some(_) => ClaimState::Conflict,
+        })))
+    }
+
+    pub(super) fn keep_answer(
+        &self,
+        call: EntryId,
+        row: &AnswerRow<'_>,
+        at_ms: u64,
+    ) -> Result<(), NotApplied> {
+        let Answer { status, media, body } = row.answer;
+        let expires_at = time((at_ms / 1_000).saturating_add(ANSWER_SECONDS));
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO answers (key, request, call, status, media, body, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![row.key, row.request, call.to_bytes(), status, media, body, expires_at])?;
+        Ok(())
+    }
+
+    pub(super) fn revoke(
+        &self,
+        what: Revocation,
+        revoked: bool,
+        reason: &str,
+        at_ms: u64,
+    ) -> Result<Outcome, NotApplied> {
+        let (kind, subject) = what.code();
+        if revoked {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO revocations (kind, subject, at, reason) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![kind, subject, time(at_ms / 1_000), words(reason)])?;
+        } else {
+            self.connection
+                .prepare_cached("DELETE FROM revocations WHERE kind = ?1 AND subject = ?2")?
+                .execute(params![kind, subject])?;
+        }
+        Ok(Ok(Effect::Written))
+    }
+
+    pub(super) fn outbox_take(&self, now: u64, until: u64, most: u32) -> Result<Outcome, NotApplied> {
+        let mut taken: Vec<OutboxRow> = self
+            .connection
+            .prepare_cached(
+                "UPDATE outbox SET next_at = ?2, tries = tries + 1 WHERE id IN
+                     (SELECT id FROM outbox WHERE state = 0 AND next_at <= ?1 ORDER BY next_at, id LIMIT ?3)
+                 RETURNING id, customer, (SELECT service FROM tools WHERE tools.id = outbox.tool),
+                           (SELECT tools.tool FROM tools WHERE tools.id = outbox.tool), amount, at_ms, tries",
+            )?
+            .query_map(params![time(now), time(until), most], outbox_row)?
+            .collect::<Result<_, _>>()?;
+        taken.sort_unstable_by_key(|row| row.id);
+        Ok(Ok(Effect::Outbox(taken)))
+    }
+
+    pub(super) fn outbox_told(&self, id: &[u8; 16], told: &Told, at_ms: u64) -> Result<Outcome, NotApplied> {
+        let (state, next_at, why) = match told {
+            Told::Delivered => (1, 0, ""),
+            Told::Later { at, why } => (0, time(*at), words(why)),
+            Told::Refused { why } => (2, 0, words(why)),
+        };
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox SET state = ?2, next_at = ?3, why = ?4, told_at = ?5 WHERE id = ?1 AND state = 0",
+            )?
+            .execute(params![id, state, next_at, why, time(at_ms / 1_000)])?;
+        Ok(Ok(Effect::Written))
+    }
+}
+
+fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    Ok(OutboxRow {
+        id: CallId::of(EntryId::from_bytes(row.get(0)?)),
+        customer: row.get(1)?,
+        service: row.get(2)?,
+        tool: row.get(3)?,
+        msat: row.get(4)?,
+        at_ms: time_from(row.get(5)?),
+        tries: row.get(6)?,
+    })
+}

@@ -1,0 +1,125 @@
+//! Calls that are tried again.
+
+use std::time::Duration;
+
+use octroi_ledger::{AccountRef, Answer, Claim, Claimed, Ledger, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
+
+use crate::support::{answer, assert_sound, available, fund, open, request, token};
+
+const KEY: [u8; 32] = [9; 32];
+const REQUEST: [u8; 32] = [1; 32];
+const OTHER: [u8; 32] = [2; 32];
+const LONG: Duration = Duration::from_secs(600);
+
+async fn claimed(ledger: &Ledger) -> Claim {
+    match ledger.claim(KEY, REQUEST, Duration::ZERO).await.unwrap() {
+        Claimed::New(claim) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn seen(ledger: &Ledger, request: [u8; 32]) -> Claimed {
+    ledger.claim(KEY, request, Duration::ZERO).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_retried_call_is_charged_once_and_answered_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10_000).await;
+    let call = request(AccountRef::Token(token(1)), 1_000);
+    // A call that failed may be tried again.
+    let claim = claimed(&ledger).await;
+    ledger.hold(&call).await.unwrap().void();
+    drop(claim);
+
+    let claim = claimed(&ledger).await;
+    assert!(matches!(seen(&ledger, REQUEST).await, Claimed::Running));
+    assert!(matches!(seen(&ledger, OTHER).await, Claimed::Conflict));
+    let hold = ledger.hold(&call).await.unwrap();
+    hold.durable().await.unwrap();
+    hold.capture_and_keep(1_000, claim, answer("first"));
+    let later = ledger.claim(KEY, REQUEST, LONG).await.unwrap();
+    assert!(matches!(later, Claimed::Done(ref kept) if *kept == answer("first")), "{later:?}");
+    assert!(matches!(seen(&ledger, OTHER).await, Claimed::Conflict));
+    ledger.close().await;
+
+    let ledger = open(dir.path());
+    assert!(matches!(seen(&ledger, REQUEST).await, Claimed::Done(kept) if kept == answer("first")));
+    assert_eq!(available(&ledger, 1).await, 9_000);
+    assert_sound(&ledger);
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_runs_and_the_others_get_its_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10_000).await;
+    let tries: Vec<_> = (0..50)
+        .map(|_| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                match ledger.claim(KEY, REQUEST, LONG).await.unwrap() {
+                    Claimed::New(claim) => {
+                        let call = request(AccountRef::Token(token(1)), 1_000);
+                        let hold = ledger.hold(&call).await.unwrap();
+                        hold.durable().await.unwrap();
+                        hold.capture_and_keep(1_000, claim, answer("only"));
+                        1
+                    }
+                    Claimed::Done(kept) if kept == answer("only") => 0,
+                    other => panic!("{other:?}"),
+                }
+            })
+        })
+        .collect();
+    let mut ran = 0;
+    for one in tries {
+        ran += one.await.unwrap();
+    }
+    assert_eq!((ran, available(&ledger, 1).await), (1, 9_000));
+    assert_sound(&ledger);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_call_that_fails_makes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let first = claimed(&ledger).await;
+    let second = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.claim(KEY, REQUEST, LONG).await.unwrap() }
+    });
+    tokio::task::yield_now().await;
+    drop(first);
+    assert!(matches!(second.await.unwrap(), Claimed::New(_)));
+}
+
+#[tokio::test]
+async fn an_answer_too_long_to_keep_is_remembered_without_its_body() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10_000).await;
+    let long = Answer { status: 200, media: "é".repeat(200), body: Some(vec![b'x'; MAX_ANSWER_BODY + 1]) };
+    let claim = claimed(&ledger).await;
+    let hold = ledger.hold(&request(AccountRef::Token(token(1)), 1_000)).await.unwrap();
+    hold.durable().await.unwrap();
+    hold.capture_and_keep(1_000, claim, long);
+    let Claimed::Done(kept) = ledger.claim(KEY, REQUEST, LONG).await.unwrap() else { panic!() };
+    assert_eq!((kept.body, kept.media.len()), (None, MAX_ANSWER_MEDIA));
+}
+
+#[tokio::test]
+async fn a_call_whose_gate_died_may_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 10_000).await;
+    let claim = claimed(&ledger).await;
+    let hold = ledger.hold(&request(AccountRef::Token(token(1)), 1_000)).await.unwrap();
+    hold.durable().await.unwrap();
+    ledger.close().await;
+    hold.capture_and_keep(1_000, claim, answer("lost"));
+    let ledger = open(dir.path());
+    assert!(matches!(seen(&ledger, REQUEST).await, Claimed::New(_)));
+    assert_eq!(available(&ledger, 1).await, 10_000);
+}
