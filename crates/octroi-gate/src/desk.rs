@@ -71,6 +71,10 @@ impl IdentityDesk {
                 Box::new(refusal.challenging(&self.missing_token(scopes)))
             }
             TokenError::Invalid(why) => self.invalid(why, scopes),
+            TokenError::Proof(why) => {
+                let text = format!("the proof of possession is not accepted: {why}");
+                Box::new(Refusal::new(Reason::InvalidToken, text).challenging(&self.missing_token(scopes)))
+            }
             TokenError::InsufficientScope { .. } => self.insufficient_scope(scopes),
             TokenError::Unverifiable(why) => {
                 Box::new(Refusal::new(Reason::VerificationFailed, why.to_string()).retry_after(5))
@@ -87,7 +91,7 @@ impl IdentityDesk {
     }
 
     fn invalid(&self, why: InvalidToken, scopes: &[String]) -> Box<Refusal> {
-        let challenge = Bearer::invalid_token(&self.resource_metadata, &self.all_scopes(scopes), why);
+        let challenge = Bearer::invalid_token(&self.resource_metadata, &self.all_scopes(scopes), &why);
         let text = format!("the access token is not accepted: {why}");
         Box::new(Refusal::new(Reason::InvalidToken, text).challenging(&challenge.into_header_value()))
     }

@@ -13,7 +13,7 @@ use crate::Caller;
 const SHARDS: usize = 16;
 
 /// SHA-256 of a token: the token itself is never kept.
-type TokenHash = [u8; 32];
+pub(crate) type TokenHash = [u8; 32];
 
 /// A bounded map from tokens to their callers. A full one forgets the oldest entry that was not used since
 /// it came up last (second chance), so that a flood of new tokens does not drive out the busy ones.
@@ -58,8 +58,7 @@ impl TokenCache {
     }
 
     /// Remembers a caller.
-    pub(crate) fn insert(&self, token: &str, caller: Arc<Caller>, until: u64, generation: u64) {
-        let hash = hash(token);
+    pub(crate) fn insert(&self, hash: TokenHash, caller: Arc<Caller>, until: u64, generation: u64) {
         let mut shard = self.shard(&hash).write();
         let entry = Entry { caller, until, generation, used: AtomicBool::new(false) };
         if !shard.entries.contains_key(&hash) {
@@ -95,7 +94,8 @@ impl Shard {
     }
 }
 
-fn hash(token: &str) -> TokenHash {
+/// The hash of a token.
+pub(crate) fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
@@ -106,29 +106,19 @@ mod tests {
     use super::*;
 
     fn caller(subject: &str) -> Arc<Caller> {
-        Arc::new(Caller {
-            issuer: "https://issuer.example".to_owned(),
-            subject: subject.to_owned(),
-            client_id: None,
-            scopes: crate::ScopeSet::default(),
-            audiences: Vec::new(),
-            expires_at: 100,
-            email: None,
-            principal: Caller::principal_of("https://issuer.example", subject),
-            claims: serde_json::Map::new(),
-        })
+        Arc::new(Caller::new("https://issuer.example", subject, 100))
     }
 
     #[test]
     fn an_entry_is_good_before_its_end_and_for_its_generation() {
         let cache = TokenCache::new(10);
-        cache.insert("token", caller("a"), 100, 7);
+        cache.insert(hash("token"), caller("a"), 100, 7);
         assert_eq!(cache.get("token", 99, 7), Some(caller("a")));
         assert_eq!(cache.get("token", 100, 7), None);
         assert_eq!(cache.get("token", 99, 6), None);
         assert_eq!(cache.get("token", 99, 8), None);
         assert_eq!(cache.get("toke", 99, 7), None);
-        cache.insert("token", caller("b"), 200, 8);
+        cache.insert(hash("token"), caller("b"), 200, 8);
         assert_eq!(cache.get("token", 150, 8), Some(caller("b")));
         cache.clear();
         assert_eq!(cache.get("token", 150, 8), None);
@@ -140,7 +130,7 @@ mod tests {
             let cache = TokenCache::new(entries);
             for token in tokens {
                 let token = token.to_string();
-                cache.insert(&token, caller(&token), 100, 0);
+                cache.insert(hash(&token), caller(&token), 100, 0);
                 // What was just put in is there, and is what was put in.
                 prop_assert_eq!(cache.get(&token, 0, 0), Some(caller(&token)));
             }
@@ -154,10 +144,10 @@ mod tests {
         #[test]
         fn a_flood_does_not_drive_out_the_busy_one(entries in 64..256usize) {
             let cache = TokenCache::new(entries);
-            cache.insert("busy", caller("busy"), 100, 0);
+            cache.insert(hash("busy"), caller("busy"), 100, 0);
             for flood in 0..entries * 4 {
                 prop_assert!(cache.get("busy", 0, 0).is_some());
-                cache.insert(&flood.to_string(), caller("flood"), 100, 0);
+                cache.insert(hash(&flood.to_string()), caller("flood"), 100, 0);
             }
         }
     }

@@ -6,14 +6,18 @@ use thiserror::Error;
 use url::Url;
 
 use crate::address::is_loopback_host;
-use crate::{KeySource, Provider};
+use crate::{AudienceRule, IssuerRule, Method, Provider, TrustedIssuer};
 
 /// The configuration of one protected resource's identity.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct IdentityConfig {
     /// What the tokens look like.
     pub provider: Provider,
-    /// Accepted `aud` values, compared exactly. Must not be empty unless the provider's tokens carry none.
+    /// Other issuers, of workloads mostly, whose tokens are accepted too. A token is judged by the rules of the issuer
+    /// it names, and with that issuer's keys only.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Accepted `aud` values, compared exactly; empty accepts the provider's own default ones, if it has any. Must not
+    /// be empty otherwise unless the provider's tokens carry none.
     pub audiences: Vec<String>,
     /// Accepted clients (or, for providers that name one, origins). Empty accepts every client, which is
     /// allowed only where tokens name their audience.
@@ -24,6 +28,9 @@ pub struct IdentityConfig {
     pub leeway_seconds: u64,
     /// How long ago `iat` may lie; `None` leaves it to `exp`.
     pub max_age_seconds: Option<u64>,
+    /// How many parties may act for the subject, one for the other (`act`, RFC 8693 §4.1); 0 accepts no delegated
+    /// token. At most [`Self::MAX_ACT_DEPTH`].
+    pub max_act_depth: usize,
     /// How many verified tokens are remembered, 1 to [`Self::MAX_TOKEN_CACHE_ENTRIES`].
     pub token_cache_entries: usize,
     /// How long a verified token is trusted without another check, at most
@@ -40,6 +47,9 @@ pub struct IdentityConfig {
     pub http_timeout: Duration,
     /// Whether the issuer may be reached over plain HTTP. An issuer on a loopback address always may.
     pub allow_insecure_http: bool,
+    /// Certificates in PEM that are trusted as authorities for the issuers' hosts, beside the system's: for issuers inside
+    /// a private network.
+    pub ca_certificates: Option<String>,
     /// Whether the issuer may live at an address that is not public. An issuer configured by a loopback
     /// address always may live at one.
     pub allow_private_addresses: bool,
@@ -52,6 +62,10 @@ impl IdentityConfig {
     pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
     /// The most keys kept of one key set.
     pub const MAX_KEYS: usize = 64;
+    /// The largest accepted `max_act_depth`.
+    pub const MAX_ACT_DEPTH: usize = 8;
+    /// The most `trusted_issuers`.
+    pub const MAX_TRUSTED_ISSUERS: usize = 64;
     /// The largest accepted `leeway_seconds`.
     pub const MAX_LEEWAY_SECONDS: u64 = 300;
     /// The largest accepted `token_cache_seconds`.
@@ -68,67 +82,81 @@ impl IdentityConfig {
     pub fn new(provider: Provider, audiences: Vec<String>) -> Self {
         Self {
             provider,
+            trusted_issuers: Vec::new(),
             audiences,
             allowed_clients: Vec::new(),
             required_scopes: Vec::new(),
             leeway_seconds: 30,
             max_age_seconds: None,
+            max_act_depth: 5,
             token_cache_entries: 16 * 1024,
             token_cache_seconds: 60,
             keys_fresh_seconds: 600,
             keys_stale_seconds: 3600,
             keys_min_refresh_seconds: 10,
             http_timeout: Duration::from_secs(5),
+            ca_certificates: None,
             allow_insecure_http: false,
             allow_private_addresses: false,
         }
     }
 
     /// The same configuration, or what is wrong with it.
-    pub(crate) fn checked(self) -> Result<Self, SetupError> {
-        self.check_meaning()?;
-        self.check_urls()?;
-        self.check_bounds()?;
-        Ok(self)
-    }
-
-    /// Refuses whatever would accept a token that is not meant for this resource.
-    fn check_meaning(&self) -> Result<(), SetupError> {
-        let provider = &self.provider;
-        if provider.issuers.is_empty() {
-            return Err(SetupError::NoIssuer);
-        }
-        if provider.algorithms.is_empty() {
-            return Err(SetupError::NoAlgorithm);
-        }
-        if provider.types.is_empty() {
-            return Err(SetupError::NoTokenType);
-        }
-        if provider.audience_may_be_absent && self.allowed_clients.is_empty() {
-            return Err(SetupError::NoClients { provider: provider.name });
-        }
-        if !provider.audience_may_be_absent && self.audiences.is_empty() {
-            return Err(SetupError::NoAudience);
-        }
-        if !self.allowed_clients.is_empty() && provider.client_claims.is_empty() {
-            return Err(SetupError::ClientsNotNamed { provider: provider.name });
-        }
+    pub(crate) fn checked(mut self) -> Result<Self, SetupError> {
+        settle(&self.provider, &mut self.audiences, &mut self.allowed_clients);
+        check_meaning(&self.provider, &self.audiences, &self.allowed_clients)?;
+        self.check_urls(&self.provider)?;
+        self.check_trusted()?;
         let blank = |texts: &[String]| texts.iter().any(|text| text.is_empty());
         if blank(&self.audiences) || blank(&self.allowed_clients) || blank(&self.required_scopes) {
             return Err(SetupError::Blank);
         }
+        self.check_bounds()?;
+        Ok(self)
+    }
+
+    fn check_trusted(&mut self) -> Result<(), SetupError> {
+        let mut trusted_issuers = std::mem::take(&mut self.trusted_issuers);
+        let mut names: Vec<String> = self.provider.issuers.clone();
+        for trusted in &mut trusted_issuers {
+            let provider = &trusted.provider;
+            if trusted.audiences.is_empty() && provider.default_audiences.is_empty() {
+                trusted.audiences.clone_from(&self.audiences);
+            }
+            settle(provider, &mut trusted.audiences, &mut trusted.allowed_clients);
+            check_meaning(provider, &trusted.audiences, &trusted.allowed_clients)?;
+            self.check_urls(provider)?;
+            if !trusted.is_selective() {
+                return Err(SetupError::AnyWorkload { provider: provider.name });
+            }
+            for issuer in &provider.issuers {
+                if names.contains(issuer) {
+                    return Err(SetupError::IssuerTwice { issuer: issuer.clone() });
+                }
+                names.push(issuer.clone());
+            }
+        }
+        self.trusted_issuers = trusted_issuers;
         Ok(())
     }
 
-    fn check_urls(&self) -> Result<(), SetupError> {
-        for issuer in &self.provider.issuers {
-            let url = self.checked_url(issuer)?;
+    fn check_urls(&self, provider: &Provider) -> Result<(), SetupError> {
+        for issuer in &provider.issuers {
+            let not_a_url = || SetupError::NotAUrl { url: issuer.clone() };
+            let url = Url::parse(issuer).map_err(|_| not_a_url())?;
             // RFC 8414 §2: an issuer has neither query nor fragment.
             if url.query().is_some() || url.fragment().is_some() {
-                return Err(SetupError::NotAUrl { url: issuer.clone() });
+                return Err(not_a_url());
+            }
+            if provider.issuer_rule == IssuerRule::TrustDomain {
+                if url.scheme() != "spiffe" || !matches!(url.path(), "" | "/") || issuer.ends_with('/') {
+                    return Err(not_a_url());
+                }
+            } else {
+                self.checked_url(issuer)?;
             }
         }
-        if let KeySource::Jwks(url) = &self.provider.keys {
+        for url in provider.endpoints() {
             self.checked_url(url)?;
         }
         Ok(())
@@ -156,6 +184,13 @@ impl IdentityConfig {
                 Err(SetupError::OutOfBounds { field, min, max })
             }
         };
+        within("max_act_depth", self.max_act_depth as u64, 0, Self::MAX_ACT_DEPTH as u64)?;
+        let trusted = self.trusted_issuers.len() as u64;
+        within("trusted_issuers", trusted, 0, Self::MAX_TRUSTED_ISSUERS as u64)?;
+        let providers = self.trusted_issuers.iter().map(|trusted| &trusted.provider).chain([&self.provider]);
+        for seconds in providers.filter_map(Provider::answer_seconds) {
+            within("cache_seconds", seconds, 0, Self::MAX_TOKEN_CACHE_SECONDS)?;
+        }
         within("leeway_seconds", self.leeway_seconds, 0, Self::MAX_LEEWAY_SECONDS)?;
         within("token_cache_seconds", self.token_cache_seconds, 0, Self::MAX_TOKEN_CACHE_SECONDS)?;
         let entries = u64::try_from(self.token_cache_entries).unwrap_or(u64::MAX);
@@ -168,10 +203,72 @@ impl IdentityConfig {
     }
 }
 
+/// Fills in what the provider alone knows.
+fn settle(provider: &Provider, audiences: &mut Vec<String>, clients: &mut Vec<String>) {
+    if audiences.is_empty() {
+        audiences.clone_from(&provider.default_audiences);
+    }
+    if let (Method::GitHub(app), true) = (&provider.method, clients.is_empty()) {
+        clients.push(app.client_id.clone());
+    }
+}
+
+/// Refuses whatever would accept a token that is not meant for this resource.
+fn check_meaning(provider: &Provider, audiences: &[String], clients: &[String]) -> Result<(), SetupError> {
+    if provider.issuers.is_empty() {
+        return Err(SetupError::NoIssuer);
+    }
+    if matches!(provider.method, Method::Jwt(_)) {
+        if provider.algorithms.is_empty() {
+            return Err(SetupError::NoAlgorithm);
+        }
+        if provider.types.is_empty() {
+            return Err(SetupError::NoTokenType);
+        }
+    }
+    if provider.audience_rule != AudienceRule::Required && clients.is_empty() {
+        return Err(SetupError::NoClients { provider: provider.name });
+    }
+    if provider.audience_rule == AudienceRule::Required && audiences.is_empty() {
+        return Err(SetupError::NoAudience);
+    }
+    if !clients.is_empty() && provider.client_claims.is_empty() {
+        return Err(SetupError::ClientsNotNamed { provider: provider.name });
+    }
+    Ok(())
+}
+
 /// A configuration that cannot be used: the operator's to mend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SetupError {
+    /// A trusted issuer whose every token would be accepted.
+    #[error(
+        "any token of {provider} would be accepted: say which subjects, or which values of which claims, such as the \
+         repository"
+    )]
+    AnyWorkload {
+        /// The preset.
+        provider: &'static str,
+    },
+    /// The text is no certificate.
+    #[error("the CA certificates cannot be read: {reason}")]
+    Certificates {
+        /// What the TLS library says.
+        reason: String,
+    },
+    /// Two sets of rules for one issuer.
+    #[error("the issuer {issuer} is configured twice")]
+    IssuerTwice {
+        /// The issuer.
+        issuer: String,
+    },
+    /// A key set given as text cannot be read or has no usable key.
+    #[error("the key set of {issuer} has no usable public key")]
+    KeySet {
+        /// Whose keys.
+        issuer: String,
+    },
     /// An audience, client or scope is the empty string.
     #[error("audiences, clients and scopes must not be empty strings")]
     Blank,
@@ -235,6 +332,7 @@ pub enum SetupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeySource;
 
     fn good() -> IdentityConfig {
         IdentityConfig::new(
@@ -282,7 +380,10 @@ mod tests {
         assert!(matches!(refused(at("https://issuer.example?x")), SetupError::NotAUrl { .. }));
         assert!(matches!(refused(at("issuer.example")), SetupError::NotAUrl { .. }));
         let insecure_keys = KeySource::Jwks("http://keys.example/jwks".to_owned());
-        assert!(matches!(refused(|c| c.provider.keys = insecure_keys), SetupError::InsecureUrl { .. }));
+        assert!(matches!(
+            refused(|c| c.provider.method = Method::Jwt(insecure_keys)),
+            SetupError::InsecureUrl { .. }
+        ));
         for loopback in ["http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:9/realms/x"] {
             let mut config = good();
             at(loopback)(&mut config);

@@ -1,8 +1,14 @@
 //! Why a token was not accepted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use crate::ProofError;
+
+/// The place of a claim, for messages: from the standards, a preset or the configuration, never from a token.
+pub type ClaimName = Cow<'static, str>;
 
 /// A token was not accepted. No text here ever contains a byte of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -13,6 +19,9 @@ pub enum TokenError {
     /// The caller's token is wrong, and will stay wrong: it must get another (RFC 6750 §3.1 `invalid_token`).
     #[error("{0}")]
     Invalid(#[from] InvalidToken),
+    /// The proof of possession is wrong or missing (RFC 9449 §7.1 `invalid_dpop_proof`, `use_dpop_nonce`).
+    #[error("{0}")]
+    Proof(#[from] ProofError),
     /// The token is good but does not permit enough (RFC 6750 §3.1 `insufficient_scope`).
     #[error("the token lacks a scope that every call needs")]
     InsufficientScope {
@@ -31,7 +40,7 @@ impl TokenError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing => "MISSING_TOKEN",
-            Self::Invalid(_) => "INVALID_TOKEN",
+            Self::Invalid(_) | Self::Proof(_) => "INVALID_TOKEN",
             Self::InsufficientScope { .. } => "INSUFFICIENT_SCOPE",
             Self::Unverifiable(_) => "VERIFICATION_FAILED",
         }
@@ -41,7 +50,7 @@ impl TokenError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Missing | Self::Invalid(_) => 401,
+            Self::Missing | Self::Invalid(_) | Self::Proof(_) => 401,
             Self::InsufficientScope { .. } => 403,
             Self::Unverifiable(_) => 503,
         }
@@ -55,10 +64,16 @@ pub enum Unverifiable {
     /// The issuer or its key set did not answer, or answered with something that is no key set.
     #[error("the issuer's keys are not available, try again later")]
     IssuerUnavailable,
+    /// The issuer, which must be asked about this token, did not answer, or refused to tell this gate.
+    #[error("the issuer cannot be asked about the token, try again later")]
+    IssuerSilent,
+    /// More proofs of possession than can be remembered came within a few minutes: a replay could not be told.
+    #[error("too many proofs of possession at once, try again later")]
+    TooManyProofs,
 }
 
 /// What is wrong with the caller's token. The texts are fit for an `error_description`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidToken {
     /// The signature algorithm is not one the configuration allows.
@@ -69,13 +84,16 @@ pub enum InvalidToken {
     Audience,
     /// A claim has a value the provider's rules refuse.
     #[error("the token's {0} claim has a value this resource refuses")]
-    ClaimRefused(&'static str),
+    ClaimRefused(ClaimName),
     /// The client it was issued to is not on the list.
     #[error("the token was issued to a client this resource does not accept")]
     Client,
     /// The header demands an extension (`crit`, RFC 7515 §4.1.11); none is known here.
     #[error("the token demands a header extension this resource does not know")]
     CriticalHeader,
+    /// More parties act for the subject, one for the other, than the configuration allows (`act`, RFC 8693 §4.1).
+    #[error("the token was delegated too often")]
+    DelegatedTooOften,
     /// A name occurs twice in the header or the claims.
     #[error("the token repeats a name in its header or claims")]
     DuplicateName,
@@ -88,6 +106,9 @@ pub enum InvalidToken {
     /// It is an ID token (OpenID Connect Core §2), which tells a client who signed in and permits nothing.
     #[error("this is an ID token; send the access token")]
     IdToken,
+    /// The issuer says that the token is not active (RFC 7662 §2.2), or not one it gave to our app.
+    #[error("the issuer does not stand by this token: it is expired, revoked or not for this resource")]
+    Inactive,
     /// `iss` is missing or is another issuer.
     #[error("the token was issued by an issuer this resource does not trust")]
     Issuer,
@@ -102,13 +123,22 @@ pub enum InvalidToken {
     Malformed,
     /// A claim of the wrong type.
     #[error("the token's {0} claim is malformed")]
-    MalformedClaim(&'static str),
+    MalformedClaim(ClaimName),
     /// A claim the check needs is absent.
     #[error("the token has no {0} claim")]
-    MissingClaim(&'static str),
+    MissingClaim(ClaimName),
+    /// Shown with a proof of possession but not bound to a key: the proof proves nothing.
+    #[error("the token is not bound to a key; send it as a bearer token")]
+    NotSenderConstrained,
+    /// Bound to another key than the one of the proof (`cnf.jkt`, RFC 9449 §6.1).
+    #[error("the token is bound to another key than the proof's")]
+    OtherKey,
     /// `nbf` lies in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// The operator revoked it here, or everything its subject held until then.
+    #[error("the token was revoked")]
+    Revoked,
     /// Bound to a sender's key (`cnf`) but shown as a plain bearer token.
     #[error("the token is bound to a key and cannot be used as a bearer token")]
     SenderConstrained,

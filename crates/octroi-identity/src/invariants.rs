@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::challenge::Bearer;
 use crate::keys::{Answer, KeySet};
+use crate::terms::Terms;
 use crate::token::{UnverifiedToken, claims, json};
 use crate::{Algorithm, Caller, IdentityConfig, Provider};
 
@@ -28,11 +29,12 @@ pub fn token(text: &str) {
     let config = IdentityConfig::new(Provider::oidc(ISSUER), vec![AUDIENCE.to_owned()]);
     let keys = KeySet::parse(KEYS);
     assert!(keys.as_ref().is_ok_and(|keys| keys.len() == 2));
+    let terms = Terms::of_provider(&config);
     if let Ok(token) = UnverifiedToken::parse(text, &config.provider) {
         assert!(text.len() <= IdentityConfig::MAX_TOKEN_BYTES && text.matches('.').count() == 2);
         // The examples of the RFC are signed with these keys, but their headers and claims are no access token's.
         let signed = keys.is_ok_and(|keys| keys.check(&token) == Answer::Good);
-        let named = token.claims().and_then(|claims| claims::judge(claims, &config, NOW));
+        let named = token.claims().and_then(|claims| claims::judge(claims, &terms, NOW));
         assert!(!signed || named.is_err());
         if let Ok(caller) = named {
             is_in_order(&caller, &config);
@@ -41,7 +43,7 @@ pub fn token(text: &str) {
     if let Ok(read) = json::object(text.as_bytes()) {
         // What the strict reader takes, every reader takes, and as the same.
         assert_eq!(serde_json::from_str(text).ok(), Some(Value::Object(read.clone())));
-        if let Ok(caller) = claims::judge(read, &config, NOW) {
+        if let Ok(caller) = claims::judge(read, &terms, NOW) {
             is_in_order(&caller, &config);
         }
     }
@@ -55,7 +57,8 @@ fn is_in_order(caller: &Caller, config: &IdentityConfig) {
     assert_eq!(caller.issuer, ISSUER);
     assert!(caller.audiences.iter().any(|audience| audience == AUDIENCE));
     assert!(caller.expires_at > NOW - config.leeway_seconds);
-    assert!(!caller.subject.is_empty() && !caller.is_sender_constrained());
+    assert!(!caller.subject.is_empty() && caller.act.len() <= config.max_act_depth);
+    assert_eq!(caller.is_sender_constrained(), caller.claims.contains_key("cnf"));
     assert!(!caller.claims.contains_key("nonce"));
     assert_eq!(caller.principal, Caller::principal_of(&caller.issuer, &caller.subject));
 }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use url::Url;
 
-use super::fetch::{FetchError, Fetcher};
+use crate::http::{FetchError, Fetcher};
 use crate::token::json;
 
 /// The issuer's metadata could not be had.
@@ -12,13 +12,22 @@ pub(crate) enum DiscoveryError {
     /// The issuer could not be asked.
     #[error("{0}")]
     Fetch(#[from] FetchError),
-    /// No location has metadata that names this issuer and its `jwks_uri`.
-    #[error("the issuer publishes no metadata with its own name and a jwks_uri: {0}")]
-    NoMetadata(String),
+    /// No location has metadata that names this issuer and the endpoint.
+    #[error("the issuer publishes no metadata with its own name and a {name}: {found}")]
+    NoMetadata {
+        /// The member looked for.
+        name: &'static str,
+        /// What was found instead.
+        found: String,
+    },
 }
 
-/// The issuer's `jwks_uri`: from the first location that has metadata of this very issuer.
-pub(crate) async fn jwks_uri(issuer: &str, fetcher: &Fetcher) -> Result<Url, DiscoveryError> {
+/// A URL of the issuer's, such as its `jwks_uri`: from the first location that has metadata of this very issuer.
+pub(crate) async fn endpoint(
+    name: &'static str,
+    issuer: &str,
+    fetcher: &Fetcher,
+) -> Result<Url, DiscoveryError> {
     let mut found = String::new();
     for location in locations(issuer) {
         let document = match fetcher.get(&location).await {
@@ -30,21 +39,21 @@ pub(crate) async fn jwks_uri(issuer: &str, fetcher: &Fetcher) -> Result<Url, Dis
                 continue;
             }
         };
-        match jwks_uri_of(&document, issuer) {
+        match endpoint_of(name, &document, issuer) {
             Ok(uri) => return Ok(uri),
             Err(why) => note(&mut found, &location, why),
         }
     }
-    Err(DiscoveryError::NoMetadata(found))
+    Err(DiscoveryError::NoMetadata { name, found })
 }
 
 /// RFC 8414 §3.3: metadata whose `issuer` is not exactly the one asked for must not be used.
-fn jwks_uri_of(document: &[u8], issuer: &str) -> Result<Url, &'static str> {
+fn endpoint_of(name: &str, document: &[u8], issuer: &str) -> Result<Url, &'static str> {
     let metadata = json::object(document).map_err(|_| "no JSON object")?;
     if metadata.get("issuer").is_none_or(|named| named != issuer) {
         return Err("metadata of another issuer");
     }
-    metadata.get("jwks_uri").and_then(|uri| Url::parse(uri.as_str()?).ok()).ok_or("no jwks_uri")
+    metadata.get(name).and_then(|uri| Url::parse(uri.as_str()?).ok()).ok_or("without it")
 }
 
 fn note(found: &mut String, location: &Url, why: &str) {
@@ -105,7 +114,8 @@ mod tests {
 
     #[test]
     fn metadata_must_name_the_issuer_exactly() {
-        let uri = |document: &str| jwks_uri_of(document.as_bytes(), "https://issuer.example/").is_ok();
+        let uri =
+            |document: &str| endpoint_of("jwks_uri", document.as_bytes(), "https://issuer.example/").is_ok();
         assert!(uri(r#"{"issuer":"https://issuer.example/","jwks_uri":"https://issuer.example/jwks"}"#));
         assert!(!uri(r#"{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/jwks"}"#));
         assert!(!uri(r#"{"jwks_uri":"https://issuer.example/jwks"}"#));

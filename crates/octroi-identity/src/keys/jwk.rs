@@ -47,7 +47,7 @@ enum Family {
 }
 
 /// Whether a key set can answer for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The signature is right.
     Good,
@@ -59,8 +59,8 @@ pub(crate) enum Answer {
 
 impl KeySet {
     /// Reads a key set. Keys that cannot be used are left out: encryption keys, unknown kinds and algorithms,
-    /// weak RSA keys, shared secrets, and keys published with their private half. At most
-    /// [`IdentityConfig::MAX_KEYS`] are kept.
+    /// weak RSA keys, shared secrets, and keys published with their private half. Keys marked for SPIFFE's JWT-SVIDs
+    /// (`use: jwt-svid`) are signature keys. At most [`IdentityConfig::MAX_KEYS`] are kept.
     pub(crate) fn parse(document: &[u8]) -> Result<Self, NotAKeySet> {
         let document = json::object(document).map_err(|_| NotAKeySet(()))?;
         let keys = document.get("keys").and_then(Value::as_array).ok_or(NotAKeySet(()))?;
@@ -104,7 +104,7 @@ impl KeySet {
 impl Key {
     fn parse(jwk: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-        let for_signatures = jwk.get("use").is_none_or(|purpose| purpose == "sig")
+        let for_signatures = jwk.get("use").is_none_or(|purpose| purpose == "sig" || purpose == "jwt-svid")
             && jwk
                 .get("key_ops")
                 .is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")));

@@ -1,7 +1,6 @@
 //! The issuer's keys: where they are, how they are fetched, and how long they are trusted.
 
-mod discovery;
-mod fetch;
+pub(crate) mod discovery;
 mod jwk;
 mod store;
 

@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::discovery;
-use super::fetch::Fetcher;
 use super::jwk::{Answer, KeySet};
+use crate::http::Fetcher;
 use crate::token::UnverifiedToken;
 use crate::{IdentityConfig, InvalidToken, KeySource, SetupError, TokenError, Unverifiable};
 
@@ -25,8 +25,8 @@ pub(crate) struct KeyStore {
     stale_seconds: u64,
     min_refresh_seconds: u64,
     held: ArcSwapOption<Held>,
-    /// Counts the times a key has left the set.
-    generation: AtomicU64,
+    /// Counts the times a key has left the set of an issuer of this verifier; moved after the new keys are in place.
+    epoch: Arc<AtomicU64>,
     /// Counts the fetches that have ended, whichever way.
     ended: AtomicU64,
     flight: Mutex<Option<Attempt>>,
@@ -36,7 +36,6 @@ pub(crate) struct KeyStore {
 struct Held {
     keys: KeySet,
     fetched_at: u64,
-    generation: u64,
 }
 
 /// The last fetch.
@@ -47,45 +46,58 @@ struct Attempt {
 }
 
 impl KeyStore {
-    pub(crate) fn new(config: &IdentityConfig) -> Result<Self, SetupError> {
+    pub(crate) fn new(
+        issuer: &str,
+        source: &KeySource,
+        config: &IdentityConfig,
+        fetcher: Fetcher,
+        epoch: Arc<AtomicU64>,
+    ) -> Result<Self, SetupError> {
+        let held = match source {
+            KeySource::Discovery | KeySource::Jwks(_) => None,
+            KeySource::Fixed(text) => {
+                let keys = KeySet::parse(text.as_bytes()).ok().filter(|keys| keys.len() > 0);
+                let keys = keys.ok_or_else(|| SetupError::KeySet { issuer: issuer.to_owned() })?;
+                Some(Arc::new(Held { keys, fetched_at: 0 }))
+            }
+        };
         Ok(Self {
-            fetcher: Fetcher::new(config)?,
-            issuer: config.provider.issuers.first().cloned().ok_or(SetupError::NoIssuer)?,
-            source: config.provider.keys.clone(),
+            fetcher,
+            issuer: issuer.to_owned(),
+            source: source.clone(),
             fresh_seconds: config.keys_fresh_seconds,
             stale_seconds: config.keys_stale_seconds,
             min_refresh_seconds: config.keys_min_refresh_seconds,
-            held: ArcSwapOption::empty(),
-            generation: AtomicU64::new(0),
+            held: ArcSwapOption::new(held),
+            epoch,
             ended: AtomicU64::new(0),
             flight: Mutex::new(None),
         })
     }
 
-    /// Changes whenever a key has left the set: what an older generation accepted must be checked again.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
     /// Checks a token's signature, fetching keys when none are held, when they are no longer fresh, or when
-    /// the token names one that is not among them. Gives the generation of the keys that accepted it.
+    /// the token names one that is not among them. Gives the epoch whose keys accepted it.
     pub(crate) async fn check(
         self: &Arc<Self>,
         token: &UnverifiedToken<'_>,
         now: u64,
     ) -> Result<u64, TokenError> {
-        let mut held = self.current(now).await?;
+        let held = self.current(now).await?;
+        // Before the keys are read: were one to leave now, the token's entry in the cache is dead from the start.
+        let mut epoch = self.epoch.load(Ordering::Acquire);
+        let held = self.held.load_full().unwrap_or(held);
         let mut answer = held.keys.check(token);
         if answer == Answer::Unknown {
             let last = self.refresh(now).await;
-            held = self.usable(now).ok_or(Unverifiable::IssuerUnavailable)?;
+            epoch = self.epoch.load(Ordering::Acquire);
+            let held = self.usable(now).ok_or(Unverifiable::IssuerUnavailable)?;
             answer = held.keys.check(token);
             if answer == Answer::Unknown && !last.succeeded {
                 return Err(Unverifiable::IssuerUnavailable.into());
             }
         }
         match answer {
-            Answer::Good => Ok(held.generation),
+            Answer::Good => Ok(epoch),
             Answer::Bad(why) => Err(why.into()),
             Answer::Unknown => Err(InvalidToken::UnknownKey.into()),
         }
@@ -100,20 +112,32 @@ impl KeyStore {
     /// Keys as fresh as can be had: fetched again once they are no longer fresh, used stale for a bounded
     /// time while that fails.
     async fn current(self: &Arc<Self>, now: u64) -> Result<Arc<Held>, Unverifiable> {
-        if let Some(held) = self.held.load_full().filter(|held| held.age(now) < self.fresh_seconds) {
+        if let Some(held) = self.held.load_full().filter(|held| self.age(held, now) < self.fresh_seconds) {
             return Ok(held);
         }
         self.refresh(now).await;
         self.usable(now).ok_or(Unverifiable::IssuerUnavailable)
     }
 
+    /// How old the keys are, seconds. Keys given by the operator do not age.
+    fn age(&self, held: &Held, now: u64) -> u64 {
+        match self.source {
+            KeySource::Fixed(_) => 0,
+            // Either way: a clock set back must not make keys immortal.
+            KeySource::Discovery | KeySource::Jwks(_) => now.abs_diff(held.fetched_at),
+        }
+    }
+
     fn usable(&self, now: u64) -> Option<Arc<Held>> {
-        self.held.load_full().filter(|held| held.age(now) < self.stale_seconds)
+        self.held.load_full().filter(|held| self.age(held, now) < self.stale_seconds)
     }
 
     /// Fetches the keys once, unless a fetch ended while this one waited for its turn or the last one was too
     /// short a time ago. Gives the outcome of the last fetch.
     async fn refresh(self: &Arc<Self>, now: u64) -> Attempt {
+        if matches!(self.source, KeySource::Fixed(_)) {
+            return Attempt { at: now, succeeded: true };
+        }
         let ended = self.ended.load(Ordering::Acquire);
         let store = Arc::clone(self);
         // A task of its own: a caller that hangs up must not stop the fetch others wait for.
@@ -151,27 +175,22 @@ impl KeyStore {
         if lost {
             tracing::info!(issuer = %self.issuer, "a key has left the issuer's set: remembered tokens are checked again");
         }
-        let generation = self.generation() + u64::from(lost);
-        self.held.store(Some(Arc::new(Held { keys, fetched_at: now, generation })));
-        self.generation.store(generation, Ordering::Release);
+        self.held.store(Some(Arc::new(Held { keys, fetched_at: now })));
+        self.epoch.fetch_add(u64::from(lost), Ordering::Release);
         true
     }
 
     async fn fetch_keys(&self) -> Result<KeySet, String> {
         let uri = match &self.source {
-            KeySource::Discovery => {
-                discovery::jwks_uri(&self.issuer, &self.fetcher).await.map_err(|error| error.to_string())?
-            }
+            KeySource::Discovery => discovery::endpoint("jwks_uri", &self.issuer, &self.fetcher)
+                .await
+                .map_err(|error| error.to_string())?,
             KeySource::Jwks(uri) => Url::parse(uri).map_err(|error| error.to_string())?,
+            KeySource::Fixed(text) => {
+                return KeySet::parse(text.as_bytes()).map_err(|error| error.to_string());
+            }
         };
         let document = self.fetcher.get(&uri).await.map_err(|error| error.to_string())?;
         KeySet::parse(&document).map_err(|error| error.to_string())
-    }
-}
-
-impl Held {
-    fn age(&self, now: u64) -> u64 {
-        // Either way: a clock set back must not make keys immortal.
-        now.abs_diff(self.fetched_at)
     }
 }

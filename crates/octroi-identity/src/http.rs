@@ -1,16 +1,49 @@
-//! Documents from an issuer, over a client that cannot be led elsewhere.
+//! Asking an issuer, over a client that cannot be led elsewhere.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use thiserror::Error;
 use url::{Host, Url};
 
 use crate::address::{is_loopback_host, is_public};
-use crate::{IdentityConfig, KeySource, SetupError};
+use crate::{IdentityConfig, SetupError};
 
-/// Fetches small documents: https only (or what the configuration allows), no redirects, no proxy, bounded in
+/// How issuers may be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HttpSettings<'a> {
+    /// How long one request may take, from name lookup to last byte.
+    pub(crate) timeout: Duration,
+    /// Whether plain HTTP will do for hosts other than this machine.
+    pub(crate) allow_insecure_http: bool,
+    /// Whether addresses that are not public will do.
+    pub(crate) allow_private_addresses: bool,
+    /// Certificates in PEM, trusted beside the system's.
+    pub(crate) ca_certificates: Option<&'a str>,
+}
+
+impl<'a> HttpSettings<'a> {
+    pub(crate) fn of(config: &'a IdentityConfig) -> Self {
+        Self {
+            timeout: config.http_timeout,
+            allow_insecure_http: config.allow_insecure_http,
+            allow_private_addresses: config.allow_private_addresses,
+            ca_certificates: config.ca_certificates.as_deref(),
+        }
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// At most [`IdentityConfig::MAX_DOCUMENT_BYTES`].
+    pub(crate) body: Vec<u8>,
+}
+
+/// Asks for small documents: https only (or what the configuration allows), no redirects, no proxy, bounded in
 /// time and size, and only from addresses an issuer may live at. The address that was judged is the one that
 /// is connected to, so a name cannot change its mind in between.
 pub(crate) struct Fetcher {
@@ -55,29 +88,50 @@ impl FetchError {
 }
 
 impl Fetcher {
-    pub(crate) fn new(config: &IdentityConfig) -> Result<Self, SetupError> {
-        let reach = reach(config);
-        let client = reqwest::Client::builder()
+    /// A client for an issuer that lives at `home`.
+    pub(crate) fn new(home: Option<&str>, settings: HttpSettings<'_>) -> Result<Self, SetupError> {
+        let reach = reach(home, settings.allow_private_addresses);
+        let mut client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(config.http_timeout)
+            .timeout(settings.timeout)
             .dns_resolver(GuardedResolver(reach))
-            .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| SetupError::HttpClient { reason: with_causes(&error) })?;
-        Ok(Self { client, reach, insecure_http: config.allow_insecure_http })
+            .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = settings.ca_certificates {
+            let unreadable = |error: reqwest::Error| SetupError::Certificates { reason: with_causes(&error) };
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(unreadable)?;
+            if certificates.is_empty() {
+                return Err(SetupError::Certificates { reason: "no certificate in the text".to_owned() });
+            }
+            for certificate in certificates {
+                client = client.add_root_certificate(certificate);
+            }
+        }
+        let client =
+            client.build().map_err(|error| SetupError::HttpClient { reason: with_causes(&error) })?;
+        Ok(Self { client, reach, insecure_http: settings.allow_insecure_http })
     }
 
     /// The body of a 200 answer.
     pub(crate) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
+        let answer = self.answer(self.request(Method::GET, url)?).await?;
+        if answer.status != StatusCode::OK {
+            return Err(FetchError::Status(answer.status));
+        }
+        Ok(answer.body)
+    }
+
+    /// A request to be completed and given to [`Self::answer`].
+    pub(crate) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, FetchError> {
         if !self.may_ask(url) {
             return Err(FetchError::Forbidden(url.origin().ascii_serialization()));
         }
-        let request = self.client.get(url.clone()).header("accept", "application/json");
+        Ok(self.client.request(method, url.clone()).header("accept", "application/json"))
+    }
+
+    /// Sends a request and reads the answer, whatever its status.
+    pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Answer, FetchError> {
         let mut response = request.send().await.map_err(unreachable)?;
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::Status(response.status()));
-        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > IdentityConfig::MAX_DOCUMENT_BYTES {
@@ -85,7 +139,7 @@ impl Fetcher {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(Answer { status: response.status(), body })
     }
 
     /// Judges what the resolver does not see: the scheme, and hosts written as addresses.
@@ -115,14 +169,9 @@ impl Reach {
     }
 }
 
-fn reach(config: &IdentityConfig) -> Reach {
-    let configured = match &config.provider.keys {
-        KeySource::Discovery => config.provider.issuers.first(),
-        KeySource::Jwks(uri) => Some(uri),
-    };
-    let on_this_machine =
-        configured.and_then(|url| Url::parse(url).ok()).is_some_and(|url| is_loopback_host(&url));
-    match (config.allow_private_addresses, on_this_machine) {
+fn reach(home: Option<&str>, allow_private_addresses: bool) -> Reach {
+    let on_this_machine = home.and_then(|url| Url::parse(url).ok()).is_some_and(|url| is_loopback_host(&url));
+    match (allow_private_addresses, on_this_machine) {
         (true, _) => Reach::Any,
         (false, true) => Reach::PublicAndLoopback,
         (false, false) => Reach::Public,
@@ -165,12 +214,16 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Provider;
 
-    fn fetcher(issuer: &str, change: impl FnOnce(&mut IdentityConfig)) -> Fetcher {
-        let mut config = IdentityConfig::new(Provider::oidc(issuer), vec!["audience".to_owned()]);
-        change(&mut config);
-        Fetcher::new(&config).unwrap()
+    fn fetcher(issuer: &str, change: impl FnOnce(&mut HttpSettings<'_>)) -> Fetcher {
+        let mut settings = HttpSettings {
+            timeout: Duration::from_secs(5),
+            allow_insecure_http: false,
+            allow_private_addresses: false,
+            ca_certificates: None,
+        };
+        change(&mut settings);
+        Fetcher::new(Some(issuer), settings).unwrap()
     }
 
     fn may_ask(fetcher: &Fetcher, url: &str) -> bool {
@@ -209,6 +262,23 @@ mod tests {
         assert!(may_ask(&private, "https://10.0.0.1/") && !may_ask(&private, "http://10.0.0.1/"));
         let clear = fetcher("http://issuer.example", |config| config.allow_insecure_http = true);
         assert!(may_ask(&clear, "http://issuer.example/") && !may_ask(&clear, "http://10.0.0.1/"));
+    }
+
+    #[test]
+    fn authorities_must_be_certificates() {
+        for pem in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let settings = HttpSettings {
+                timeout: Duration::from_secs(5),
+                allow_insecure_http: false,
+                allow_private_addresses: false,
+                ca_certificates: Some(pem),
+            };
+            let refused = Fetcher::new(None, settings).err();
+            assert!(
+                matches!(refused, Some(SetupError::Certificates { .. } | SetupError::HttpClient { .. })),
+                "{pem}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,182 @@
+//! Proofs of possession (DPoP, RFC 9449).
+
+use thiserror::Error;
+use url::Url;
+
+use crate::Algorithm;
+
+/// What proofs must be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DpopConfig {
+    /// Accepted signature algorithms; also what challenges advertise.
+    pub algorithms: Vec<Algorithm>,
+    /// How old a proof may be, seconds, 1 to [`Self::MAX_PROOF_SECONDS`]; also how long proofs are remembered.
+    pub proof_seconds: u64,
+    /// How far ahead of the gate's clock a proof may be, seconds, at most [`Self::MAX_AHEAD_SECONDS`].
+    pub ahead_seconds: u64,
+    /// How many proofs are remembered at most, to tell a replay.
+    pub replay_entries: usize,
+    /// Whether a proof must carry a nonce of the gate's (RFC 9449 §9).
+    pub nonce: bool,
+}
+
+impl DpopConfig {
+    /// The largest accepted `proof_seconds`.
+    pub const MAX_PROOF_SECONDS: u64 = 300;
+    /// The largest accepted `ahead_seconds`.
+    pub const MAX_AHEAD_SECONDS: u64 = 60;
+    /// The largest accepted `replay_entries`.
+    pub const MAX_REPLAY_ENTRIES: usize = 1 << 22;
+}
+
+impl Default for DpopConfig {
+    fn default() -> Self {
+        Self {
+            algorithms: vec![
+                Algorithm::Es256,
+                Algorithm::EdDsa,
+                Algorithm::Es384,
+                Algorithm::Ps256,
+                Algorithm::Rs256,
+            ],
+            proof_seconds: 300,
+            ahead_seconds: 5,
+            replay_entries: 1 << 18,
+            nonce: false,
+        }
+    }
+}
+
+/// A proof as it was shown, and what it must be about.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownProof<'a> {
+    /// Every value of the `DPoP` header: exactly one must be there (RFC 9449 §4.3).
+    pub proofs: &'a [&'a str],
+    /// The request's method.
+    pub method: &'a str,
+    /// The URL the client dialled: built from the configured public URL and never from the request's `Host`.
+    pub url: &'a Url,
+}
+
+/// Checks proofs and remembers those that were spent.
+pub struct DpopVerifier {
+    config: DpopConfig,
+}
+
+/// A proof that is right by itself. It counts only for a token that is bound to its key.
+#[derive(Debug)]
+#[must_use]
+pub struct CheckedProof {
+    thumbprint: String,
+}
+
+/// What is wrong with a proof. The texts are fit for an `error_description`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// No `DPoP` header.
+    #[error("the DPoP header with the proof is missing")]
+    Missing,
+    /// More than one `DPoP` header.
+    #[error("more than one proof was sent")]
+    Several,
+    /// Not a JWT of the form of RFC 9449 §4.2.
+    #[error("the proof is not a well-formed DPoP proof")]
+    Malformed,
+    /// `typ` is not `dpop+jwt`.
+    #[error("the proof's typ is not dpop+jwt")]
+    Type,
+    /// The algorithm is not accepted.
+    #[error("the proof is signed with an algorithm that is not accepted")]
+    Algorithm,
+    /// The key is missing, private, weak, or not for the algorithm.
+    #[error("the proof's public key cannot be used")]
+    Key,
+    /// The signature is wrong.
+    #[error("the proof's signature is wrong")]
+    Signature,
+    /// `htm` is another method.
+    #[error("the proof is for another method")]
+    Method,
+    /// `htu` is another URL.
+    #[error("the proof is for another URL")]
+    Url,
+    /// `ath` is missing or of another token.
+    #[error("the proof is for another access token")]
+    AccessToken,
+    /// `iat` is too old or too far in the future.
+    #[error("the proof is too old, or from the future: check the clock")]
+    Time,
+    /// The same proof was shown before.
+    #[error("the proof was used before")]
+    Replayed,
+    /// `nonce` is missing or not one the gate gave out lately.
+    #[error("the proof needs the nonce that the DPoP-Nonce header gives")]
+    Nonce,
+    /// More proofs than can be remembered came at once.
+    #[error("too many proofs at once")]
+    TooMany,
+}
+
+impl ProofError {
+    /// The error code of RFC 9449 §7.1 and §9.
+    #[must_use]
+    pub const fn oauth_code(&self) -> &'static str {
+        match self {
+            Self::Nonce => "use_dpop_nonce",
+            _ => "invalid_dpop_proof",
+        }
+    }
+}
+
+impl DpopVerifier {
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// When a number is out of its bounds, no algorithm is accepted, or the machine gives no randomness.
+    pub fn new(config: DpopConfig) -> Result<Self, crate::SetupError> {
+        Ok(Self { config })
+    }
+
+    /// What challenges advertise as `algs` (RFC 9449 §7.1).
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.config.algorithms
+    }
+
+    /// The nonce clients are to use now, for the `DPoP-Nonce` header of refusals and answers (RFC 9449 §9); `None` when
+    /// none is asked for. `now` is in seconds since the Unix epoch.
+    #[must_use]
+    pub fn nonce(&self, _now: u64) -> Option<String> {
+        None
+    }
+
+    /// Checks a proof by itself and against the token it comes with.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(
+        &self,
+        _shown: &ShownProof<'_>,
+        _token: &str,
+        _now: u64,
+    ) -> Result<CheckedProof, ProofError> {
+        Err(ProofError::Malformed)
+    }
+
+    /// Remembers the proof, so that it is good only once.
+    ///
+    /// # Errors
+    /// [`ProofError::Replayed`], or [`ProofError::TooMany`] when it cannot be remembered.
+    pub fn spend(&self, _proof: CheckedProof, _now: u64) -> Result<(), ProofError> {
+        Err(ProofError::TooMany)
+    }
+}
+
+impl CheckedProof {
+    /// The key's SHA-256 thumbprint, base64url (RFC 7638).
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+}

@@ -1,0 +1,9 @@
+//! What the gate signs itself: statements about callers, and about who it is.
+
+mod key;
+mod ring;
+mod statement;
+
+pub use key::{KeyError, SigningKey};
+pub use ring::{RotationError, SigningKeys};
+pub use statement::{CallerSigner, SignerSettings};
