@@ -7,14 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use octroi_l402::Msat;
 use octroi_lightning::LightningNode;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use url::Url;
 
-use crate::budget::Spending;
 use crate::http::Http;
 use crate::session::{self, SESSION_ID, Session};
 use crate::{
-    AgentError, Budget, Exchange, IdentityNeeded, Observer, Price, Purse, Request, Secret, Step, WorkPolicy,
+    AgentError, Budget, Exchange, IdentityNeeded, Observer, Payer, PayerBuilder, Policy, Price, Purse,
+    Request, Secret, WorkPolicy,
 };
 
 /// Most pages of a tool list that are read.
@@ -46,15 +46,17 @@ pub struct ToolInfo {
 }
 
 /// How a call is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// How many calls to buy at once, should one have to be bought; at least one.
-    pub calls: u32,
+    /// How many calls to buy at once, should one have to be bought; as many as the policy's rule says unless given.
+    pub calls: Option<u32>,
 }
 
-impl Default for CallOptions {
-    fn default() -> Self {
-        Self { calls: 1 }
+impl CallOptions {
+    /// Buying so many calls at once.
+    #[must_use]
+    pub const fn buying(calls: u32) -> Self {
+        Self { calls: Some(calls) }
     }
 }
 
@@ -63,13 +65,7 @@ pub struct Agent {
     pub(crate) http: Http,
     pub(crate) endpoint: Url,
     pub(crate) token: Option<Secret>,
-    pub(crate) wallet: Option<Arc<dyn LightningNode>>,
-    /// The network the wallet is on, once it said so.
-    pub(crate) network: OnceCell<String>,
-    pub(crate) spending: Spending,
-    pub(crate) work: WorkPolicy,
-    pub(crate) purse: Arc<Purse>,
-    observer: Option<Observer>,
+    pub(crate) payer: Arc<Payer>,
     protocol: Protocol,
     session: Mutex<Option<Session>>,
     next_id: AtomicU64,
@@ -79,11 +75,8 @@ pub struct Agent {
 pub struct AgentBuilder {
     endpoint: Url,
     token: Option<Secret>,
-    wallet: Option<Arc<dyn LightningNode>>,
-    budget: Budget,
-    work: WorkPolicy,
-    purse: Arc<Purse>,
-    observer: Option<Observer>,
+    pays: PayerBuilder,
+    payer: Option<Arc<Payer>>,
     protocol: Protocol,
 }
 
@@ -95,38 +88,52 @@ impl AgentBuilder {
         self
     }
 
+    /// Who pays, in place of everything set below.
+    #[must_use]
+    pub fn payer(mut self, payer: Arc<Payer>) -> Self {
+        self.payer = Some(payer);
+        self
+    }
+
     /// What pays.
     #[must_use]
     pub fn wallet(mut self, wallet: Arc<dyn LightningNode>) -> Self {
-        self.wallet = Some(wallet);
+        self.pays = self.pays.wallet(wallet);
         self
     }
 
     /// How much may be given away.
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> Self {
-        self.budget = budget;
+        self.pays = self.pays.budget(budget);
+        self
+    }
+
+    /// The owner's rules.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.pays = self.pays.policy(policy);
         self
     }
 
     /// Whether puzzles are solved; one that is within the limit is solved rather than paid.
     #[must_use]
     pub fn work(mut self, work: WorkPolicy) -> Self {
-        self.work = work;
+        self.pays = self.pays.work(work);
         self
     }
 
     /// Where credentials are kept. Without one they are forgotten with the agent.
     #[must_use]
     pub fn purse(mut self, purse: Arc<Purse>) -> Self {
-        self.purse = purse;
+        self.pays = self.pays.purse(purse);
         self
     }
 
     /// Who is told of every step.
     #[must_use]
     pub fn observer(mut self, observer: Observer) -> Self {
-        self.observer = Some(observer);
+        self.pays = self.pays.observer(observer);
         self
     }
 
@@ -152,12 +159,7 @@ impl AgentBuilder {
             http: Http::new()?,
             endpoint: self.endpoint,
             token: self.token,
-            wallet: self.wallet,
-            network: OnceCell::new(),
-            spending: Spending::new(self.budget),
-            work: self.work,
-            purse: self.purse,
-            observer: self.observer,
+            payer: self.payer.unwrap_or_else(|| self.pays.build()),
             protocol: self.protocol,
             session: Mutex::new(None),
             next_id: AtomicU64::new(1),
@@ -172,11 +174,8 @@ impl Agent {
         AgentBuilder {
             endpoint,
             token: None,
-            wallet: None,
-            budget: Budget::default(),
-            work: WorkPolicy::default(),
-            purse: Arc::default(),
-            observer: None,
+            pays: Payer::builder(),
+            payer: None,
             protocol: Protocol::default(),
         }
     }
@@ -184,13 +183,19 @@ impl Agent {
     /// What this agent has given away so far, or has set aside for payments without an outcome.
     #[must_use]
     pub fn spent(&self) -> Msat {
-        self.spending.spent()
+        self.payer.spent()
     }
 
     /// The credentials it keeps.
     #[must_use]
     pub fn purse(&self) -> &Arc<Purse> {
-        &self.purse
+        self.payer.purse()
+    }
+
+    /// Who pays.
+    #[must_use]
+    pub fn payer(&self) -> &Arc<Payer> {
+        &self.payer
     }
 
     /// Every tool the server lists, with the prices it announces.
@@ -272,14 +277,6 @@ impl Agent {
             reason: reason.map(str::to_owned),
             message: message.unwrap_or("the server did not say why").to_owned(),
         }
-    }
-
-    /// Tells the observer of a step, and keeps it.
-    pub(crate) fn tell(&self, steps: &mut Vec<Step>, step: Step) {
-        if let Some(observer) = &self.observer {
-            observer(&step);
-        }
-        steps.push(step);
     }
 
     fn id(&self) -> u64 {

@@ -39,6 +39,7 @@ struct Stated {
     amount_msat: Option<i64>,
     payment_hash: Option<String>,
     invoice: Option<String>,
+    description: Option<String>,
     calls: Option<u32>,
 }
 
@@ -94,6 +95,9 @@ pub enum BillError {
     /// The token, or the challenge, is about another payment than the invoice: paying it would buy nothing.
     #[error("the token offered is not opened by this invoice")]
     OtherPayment,
+    /// The invoice says that it is for something else than the challenge.
+    #[error("the invoice is not for what the challenge says")]
+    Description,
     /// The header and the body of one answer offer two different invoices.
     #[error("header and body offer different invoices")]
     TwoInvoices,
@@ -125,6 +129,10 @@ pub struct Bill {
     pub expires_at: u64,
     /// `bitcoin`, `testnet`, `signet` or `regtest`.
     pub network: &'static str,
+    /// What the invoice says it is for.
+    pub description: Option<String>,
+    /// The server says how many calls it sells, so it counts them.
+    pub counted: bool,
 }
 
 impl PaymentRequired {
@@ -132,12 +140,21 @@ impl PaymentRequired {
     /// server that can take no money now but takes work. `None` for every other answer.
     #[must_use]
     pub fn read(exchange: &Exchange) -> Option<Self> {
-        let in_band = exchange.result().filter(|result| result.get("isError") == Some(&Value::Bool(true)));
+        Self::read_parts(exchange.status, &exchange.challenges(), exchange.reply.as_ref())
+    }
+
+    /// As [`PaymentRequired::read`], from the status, the `WWW-Authenticate` lines (one below the other) and the body, where it is
+    /// JSON.
+    #[must_use]
+    pub fn read_parts(status: u16, challenges: &str, body: Option<&Value>) -> Option<Self> {
+        let in_band = body
+            .and_then(|body| body.get("result"))
+            .filter(|result| result.get("isError") == Some(&Value::Bool(true)));
         let in_band_data = in_band.and_then(|result| result.get("_meta")?.get(PAYMENT_REQUIRED_KEY));
-        let error = exchange.error();
+        let error = body.and_then(|body| body.get("error"));
         let data = in_band_data.or_else(|| error?.get("data")).unwrap_or(&Value::Null);
         let rpc_402 = error.and_then(|error| error.get("code")).and_then(Value::as_i64) == Some(402);
-        let asks = match exchange.status {
+        let asks = match status {
             402 => true,
             200 => in_band_data.is_some() || rpc_402,
             503 => data.get("pow").is_some(),
@@ -147,8 +164,7 @@ impl PaymentRequired {
             return None;
         }
         // A challenge on anything but a 402 is not one that this agent pays.
-        let header =
-            (exchange.status == 402).then(|| challenge::parse(&exchange.challenges()).ok()).flatten();
+        let header = (status == 402).then(|| challenge::parse(challenges).ok()).flatten();
         let message = match in_band {
             Some(result) => result.pointer("/content/0/text"),
             None => error.and_then(|error| error.get("message")),
@@ -165,6 +181,7 @@ impl PaymentRequired {
                 amount_msat: l402.get("amount_msat").and_then(Value::as_i64),
                 payment_hash: text(l402.get("payment_hash")),
                 invoice: text(l402.get("invoice")),
+                description: text(l402.get("description")),
                 calls: l402.get("calls").and_then(Value::as_u64).and_then(|calls| u32::try_from(calls).ok()),
             },
         })
@@ -197,8 +214,19 @@ impl PaymentRequired {
         if invoice.is_expired(now) {
             return Err(BillError::Expired);
         }
-        let (expires_at, network) = (invoice.expires_at, invoice.network);
-        Ok(Bill { offer, payment_hash: hash, amount, calls, expires_at, network })
+        if self.stated.description.is_some() && self.stated.description != invoice.description {
+            return Err(BillError::Description);
+        }
+        Ok(Bill {
+            offer,
+            payment_hash: hash,
+            amount,
+            calls,
+            expires_at: invoice.expires_at,
+            network: invoice.network,
+            description: invoice.description,
+            counted: self.stated.calls.is_some(),
+        })
     }
 
     /// Nodes that count in whole satoshis round an invoice up, by less than one.

@@ -3,7 +3,7 @@
 use octroi_l402::{Msat, PaymentHash};
 use octroi_lightning::PayError;
 
-use crate::{BillError, IdentityNeeded, PaymentRequired, PurseError};
+use crate::{BillError, IdentityNeeded, PaymentRequired, PurseError, Question};
 
 /// A call that got no answer. A tool's own error (`isError`) is an answer, not one of these.
 ///
@@ -27,9 +27,18 @@ pub enum AgentError {
         asked: Msat,
         /// What may still be spent under the limit.
         left: Msat,
-        /// Which limit: `per call` or `in total`.
+        /// Which limit: `per call`, `in total`, `per hour`, `per day` or `per server and day`.
         limit: &'static str,
     },
+    /// The policy names the servers that may be paid, and this is none of them. Nothing was paid.
+    #[error("{server} is not among the servers that the policy allows")]
+    NotListed {
+        /// The server's origin.
+        server: String,
+    },
+    /// The owner was asked and did not allow it, or nobody could be asked. Nothing was paid.
+    #[error("not allowed: {0}")]
+    NotApproved(Box<Question>),
     /// The server's invoice is not what it says it is: the server's fault. Nothing was paid.
     #[error("the server's invoice was not paid: {0}")]
     Bill(#[from] BillError),
@@ -91,6 +100,9 @@ pub enum AgentError {
     /// The answer is not MCP: the server's fault.
     #[error("the answer was not understood: {0}")]
     BadReply(String),
+    /// Signing in came to no end: the issuer's fault, or nobody agreed.
+    #[error("signing in: {0}")]
+    SignIn(String),
     /// Credentials cannot be kept: the owner's disk. Nothing was paid.
     #[error("purse: {0}")]
     Purse(#[from] PurseError),

@@ -1,7 +1,7 @@
 //! The caller's side: an agent that calls tools behind a gate and gets through 401, 402 and proof of work.
 //!
 //! An [`Agent`] sends a call, reads what the gate asks, and answers within the limits its owner set: with a credential
-//! out of its [`Purse`], with computation ([`WorkPolicy`]), or with money from its wallet ([`Budget`]). The rules:
+//! out of its [`Purse`], with computation ([`WorkPolicy`]), or with money from its wallet ([`Policy`], [`Budget`]). The rules:
 //!
 //! 1. An invoice is read and checked before it is paid: amount, expiry, network, and that the token offered for it is
 //!    locked to it.
@@ -14,28 +14,38 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod ahead;
+mod approval;
 mod budget;
+mod call;
 mod challenge;
 mod error;
 mod exchange;
 mod http;
 mod identity;
-mod journey;
+mod layer;
+mod payer;
 mod paying;
+mod policy;
 mod purse;
 mod secret;
 mod session;
 mod step;
+mod visit;
 mod work;
 
 pub use agent::{Agent, AgentBuilder, CallOptions, Protocol, ToolInfo};
+pub use approval::{Approver, Question};
 pub use budget::Budget;
+pub use call::CallOutcome;
 pub use challenge::{Bill, BillError, PaymentRequired, Price, Renewal};
 pub use error::AgentError;
 pub use exchange::{Exchange, Proof, Request};
 pub use identity::{IdentityNeeded, ResourceMetadata};
-pub use journey::CallOutcome;
-pub use purse::{Bought, Purse, PurseError};
+pub use layer::{Asks, BoxError, Charged, PaidBody, PayLayer, PayService, Unpaid};
+pub use payer::{Payer, PayerBuilder};
+pub use policy::{Policy, PolicyError, ServerRule, Way};
+pub use purse::{Bought, KeySource, Purse, PurseError, Receipt, SpendState, Totals};
 pub use secret::Secret;
 pub use step::{Observer, Paid, Step, Worked};
 pub use work::WorkPolicy;

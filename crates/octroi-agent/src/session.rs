@@ -17,11 +17,16 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-versi
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const CALLS: HeaderName = HeaderName::from_static("octroi-calls");
-const SOLUTION: HeaderName = HeaderName::from_static("x-pow-solution");
-const PAYMENT: HeaderName = HeaderName::from_static("payment-authorization");
+pub(crate) const CALLS: HeaderName = HeaderName::from_static("octroi-calls");
+pub(crate) const SOLUTION: HeaderName = HeaderName::from_static("x-pow-solution");
+pub(crate) const PAYMENT: HeaderName = HeaderName::from_static("payment-authorization");
 /// Says that this client handles a 402 by itself.
-const ACCEPT_AUTHENTICATE: HeaderName = HeaderName::from_static("accept-authenticate");
+pub(crate) const ACCEPT_AUTHENTICATE: HeaderName = HeaderName::from_static("accept-authenticate");
+/// Where a gate like Aperture looks for a macaroon when `Authorization` is taken.
+pub(crate) const MACAROON: HeaderName = HeaderName::from_static("macaroon");
+/// A credential that opens nothing: whoever asks for payment answers it with an offer and does not make the call.
+pub(crate) const NO_CREDENTIAL: &str =
+    "L402 AAAA:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A session that a legacy server opened.
 #[derive(Clone, Debug)]
@@ -121,7 +126,7 @@ fn object(params: &Value) -> Result<Map<String, Value>, AgentError> {
     params.ok_or_else(|| AgentError::Config("the parameters must be a JSON object".to_owned()))
 }
 
-fn secret(text: &str) -> Result<HeaderValue, AgentError> {
+pub(crate) fn secret(text: &str) -> Result<HeaderValue, AgentError> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| AgentError::Config("a credential with characters that no header can hold".to_owned()))?;
     value.set_sensitive(true);

@@ -52,8 +52,8 @@ pub enum Step {
     Reused {
         /// What it was bought with.
         payment_hash: PaymentHash,
-        /// How many calls it is good for, this one included.
-        calls_left: u32,
+        /// How many calls it is good for, this one included; `None` where the server does not count.
+        calls_left: Option<u32>,
     },
     /// A credential was replaced by one with a later end, for free.
     Renewed {

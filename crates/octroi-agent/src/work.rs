@@ -1,7 +1,7 @@
 //! Paying with computation.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use octroi_pow::{Challenge, Submission, solver};
@@ -11,6 +11,8 @@ use crate::{Agent, Worked};
 
 /// The longest time spent on one puzzle.
 const SOLVE_WAIT: Duration = Duration::from_secs(600);
+/// How long the machine's speed is measured.
+const MEASURED: Duration = Duration::from_millis(40);
 
 /// Whether an agent computes for a call before it pays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,16 +22,47 @@ pub enum WorkPolicy {
     Never,
     /// It solves puzzles of up to so many bits: each more doubles the work.
     UpTo(f64),
+    /// It solves puzzles that take this machine so many seconds on average.
+    Within(f64),
 }
 
 impl WorkPolicy {
     /// Whether this puzzle is within the limit, and can be solved before it ends at all.
     pub(crate) fn takes(self, challenge: &Challenge, now: u64) -> bool {
+        challenge.expires_at > now && self.takes_bits(hardness(challenge))
+    }
+
+    /// Whether a puzzle of so many bits is within the limit.
+    pub(crate) fn takes_bits(self, bits: f64) -> bool {
         match self {
             Self::Never => false,
-            Self::UpTo(most) => hardness(challenge) <= most && challenge.expires_at > now,
+            Self::UpTo(most) => bits <= most,
+            Self::Within(seconds) => bits.exp2() <= seconds * hashes_per_second(),
         }
     }
+
+    /// Whether there is any puzzle that is solved.
+    pub(crate) fn works(self) -> bool {
+        self != Self::Never
+    }
+}
+
+/// How fast this machine is, measured once.
+fn hashes_per_second() -> f64 {
+    static RATE: OnceLock<f64> = OnceLock::new();
+    *RATE.get_or_init(|| {
+        let (cancel, tried) = (AtomicBool::new(false), AtomicU64::new(0));
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(MEASURED);
+                cancel.store(true, Ordering::Relaxed);
+            });
+            // No hash is below zero: it ends when it is told to.
+            let _ = solver::solve("", &[0; 32], solver::all_cores(), &cancel, &tried);
+        });
+        tried.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
+    })
 }
 
 /// The bits a puzzle really has: the server states bits and target, and it is the target that must be met.

@@ -108,7 +108,7 @@ async fn spent(answers: Vec<Said>, budget: Budget, fee_msat: i64, calls: u32) ->
     let mut most = 0;
     for _ in 0..6 {
         let before = wallet.payments();
-        let _ = agent.call("any", json!({}), CallOptions { calls }).await;
+        let _ = agent.call("any", json!({}), CallOptions::buying(calls)).await;
         most = most.max(wallet.payments() - before);
     }
     (wallet.given_msat(), agent.spent().as_i64(), most)

@@ -43,7 +43,7 @@ async fn visit(server: &Server) -> (Arc<Wallet>, Result<CallOutcome, AgentError>
         .token(Secret::new("to.ken"))
         .build()
         .unwrap();
-    let made = agent.call("paid", json!({}), CallOptions { calls: 1 }).await;
+    let made = agent.call("paid", json!({}), CallOptions::buying(1)).await;
     (wallet, made)
 }
 
@@ -261,7 +261,7 @@ async fn a_credential_for_one_server_is_not_shown_to_another() {
     let thief = Server::start(|seen| Reply::result(seen, json!({"content": []}))).await;
     let wallet = Wallet::new(network);
     let first = Agent::builder(honest.url.clone()).wallet(wallet.clone()).budget(BUDGET).build().unwrap();
-    first.call("paid", json!({}), CallOptions { calls: 2 }).await.unwrap();
+    first.call("paid", json!({}), CallOptions::buying(2)).await.unwrap();
     let second = Agent::builder(thief.url.clone()).purse(Arc::clone(first.purse())).build().unwrap();
     second.call("paid", json!({}), CallOptions::default()).await.unwrap();
     assert_eq!(thief.requests()[0].credential(), None);

@@ -135,7 +135,7 @@ async fn call(args: &CallArgs) -> Result<CallOutcome, AgentError> {
         Some(object) => object.clone(),
         None => Value::Object(args.args.iter().cloned().collect::<Map<_, _>>()),
     };
-    builder.build()?.call(&args.tool, arguments, CallOptions { calls: args.calls }).await
+    builder.build()?.call(&args.tool, arguments, CallOptions::buying(args.calls)).await
 }
 
 /// Shows a person what is being waited for; nothing where standard error is no terminal.

@@ -1,0 +1,288 @@
+//! One call on its way through a gate: what is shown, and what a refusal is answered with.
+
+use std::sync::Arc;
+
+use octroi_l402::PaymentHash;
+use url::Url;
+
+use crate::agent::unix_now;
+use crate::paying::Purchase;
+use crate::{
+    AgentError, Approver, Bought, Paid, Payer, PaymentRequired, Proof, PurseError, Step, Way, Worked, work,
+};
+
+/// Most requests that are sent for one call.
+pub(crate) const ATTEMPTS_MAX: usize = 8;
+/// How often a credential that was just paid for is shown again while the server waits for its node's word. Each time the
+/// server itself waits for some seconds.
+const UNVERIFIED_MAX: u8 = 3;
+
+/// What a call is about, as far as money is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) endpoint: Url,
+    /// What credentials are kept under.
+    pub(crate) place: String,
+    pub(crate) tool: String,
+}
+
+/// A call on its way.
+pub(crate) struct Visit {
+    payer: Arc<Payer>,
+    pub(crate) subject: Subject,
+    /// How many calls to buy, where the caller says so.
+    calls: Option<u32>,
+    approver: Option<Arc<dyn Approver>>,
+    /// The credential shown now.
+    credential: Option<Bought>,
+    /// The solution shown now.
+    solution: Option<String>,
+    /// Credentials that are not shown again.
+    tried: Vec<PaymentHash>,
+    renewed: bool,
+    /// How often the server said that the payment has not arrived.
+    unverified: u8,
+    pub(crate) paid: Option<Paid>,
+    pub(crate) work: Option<Worked>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How a call ended, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The server did what it was asked.
+    Served,
+    /// It tells a failure, which it usually does not charge.
+    Failed,
+}
+
+impl Visit {
+    pub(crate) fn begin(
+        payer: Arc<Payer>,
+        subject: Subject,
+        calls: Option<u32>,
+        approver: Option<Arc<dyn Approver>>,
+    ) -> Result<Self, AgentError> {
+        let mut visit = Self {
+            payer,
+            subject,
+            calls,
+            approver,
+            credential: None,
+            solution: None,
+            tried: Vec::new(),
+            renewed: false,
+            unverified: 0,
+            paid: None,
+            work: None,
+            steps: Vec::new(),
+        };
+        if !visit.rather_works()? {
+            visit.take_from_purse()?;
+        }
+        Ok(visit)
+    }
+
+    /// The owner would rather compute than use what was paid for, and the server took easy work the last time.
+    fn rather_works(&self) -> Result<bool, PurseError> {
+        let Payer { policy, purse, work, .. } = &*self.payer;
+        if !work.works() || !policy.prefers(Way::Work, Way::Credits) {
+            return Ok(false);
+        }
+        let bits = purse.work_offered(&self.subject.place, &self.subject.tool)?;
+        Ok(bits.is_some_and(|bits| work.takes_bits(bits)))
+    }
+
+    fn take_from_purse(&mut self) -> Result<(), AgentError> {
+        if !self.payer.policy.allows(Way::Credits) {
+            return Ok(());
+        }
+        let Subject { place, tool, .. } = &self.subject;
+        self.credential = self.payer.purse.take(place, tool, &self.tried, unix_now())?;
+        if let Some(bought) = &self.credential {
+            let step = Step::Reused {
+                payment_hash: bought.hash(),
+                calls_left: bought.calls_left.map(|left| left.saturating_add(1)),
+            };
+            self.tell(step);
+        }
+        Ok(())
+    }
+
+    /// What to show with the next request.
+    pub(crate) fn proof(&mut self) -> Proof {
+        match (&self.credential, self.solution.take()) {
+            (Some(bought), _) => Proof::Payment(bought.authorization()),
+            (None, Some(solution)) => Proof::Work(solution),
+            (None, None) => Proof::None,
+        }
+    }
+
+    /// The credential that is shown.
+    pub(crate) fn credential(&self) -> Option<&Bought> {
+        self.credential.as_ref()
+    }
+
+    /// How many calls to ask for, should one have to be bought.
+    pub(crate) fn asking(&self) -> Result<u32, AgentError> {
+        match self.calls {
+            Some(calls) => Ok(calls.max(1)),
+            None if self.credential.is_some() => Ok(1),
+            None => Ok(self.payer.bundle(&self.subject.place, &self.subject.tool)?),
+        }
+    }
+
+    /// No answer came. Whether it was charged the server will say when the credential is shown again.
+    pub(crate) fn give_back(&self) -> Result<(), AgentError> {
+        match &self.credential {
+            Some(bought) => Ok(self.payer.purse.give_back(&bought.hash())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The answer is not about payment: what is left is counted. `price` and `balance` are what the server says they are.
+    pub(crate) fn end(
+        &self,
+        ending: Ending,
+        price: Option<i64>,
+        balance: Option<i64>,
+    ) -> Result<(), AgentError> {
+        let Some(bought) = &self.credential else { return Ok(()) };
+        match (ending, price, balance) {
+            (Ending::Served, Some(price @ 1..), Some(balance)) => {
+                let left = u32::try_from(balance / price).unwrap_or(0);
+                self.payer.purse.learn(&bought.hash(), left)?;
+            }
+            // The balance is told while the call is held; a failed call is not charged.
+            (Ending::Failed, ..) => self.give_back()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The server asks for payment: finds what to show next. `asked_for` is how many calls it was asked for.
+    pub(crate) async fn answer(
+        &mut self,
+        required: &PaymentRequired,
+        asked_for: u32,
+    ) -> Result<(), AgentError> {
+        let work_bits = required.work.as_ref().map(|work| work.difficulty.bits());
+        let price = required.price.map(|price| price.amount);
+        let asked = Step::Asked { reason: required.reason.clone(), price, work_bits };
+        self.tell(asked);
+        let Subject { place, tool, .. } = &self.subject;
+        let price = price.map(octroi_l402::Msat::as_i64);
+        self.payer.purse.learn_terms(place, tool, price, work_bits, unix_now())?;
+        if let Some(refused) = self.credential.take() {
+            if self.renew(&refused, required)? {
+                return Ok(());
+            }
+            let unverified = required.reason.as_deref() == Some("PAYMENT_UNVERIFIED");
+            if unverified && self.paid.is_some() && self.unverified < UNVERIFIED_MAX {
+                self.unverified += 1;
+                self.credential = Some(refused);
+                return Ok(());
+            }
+            self.set_aside(&refused, required)?;
+            if self.paid.is_some() {
+                return Err(AgentError::StillUnpaid {
+                    reason: required.reason_code(),
+                    message: required.message.clone(),
+                });
+            }
+            self.take_from_purse()?;
+            if self.credential.is_some() {
+                return Ok(());
+            }
+        }
+        self.payer.terms(&self.subject.endpoint)?;
+        if self.payer.policy.prefers(Way::Work, Way::Credits) && self.solve(required).await? {
+            return Ok(());
+        }
+        // Not looked for at the beginning, where work came first.
+        self.take_from_purse()?;
+        if self.credential.is_some() {
+            return Ok(());
+        }
+        if self.payer.policy.prefers(Way::Work, Way::Lightning) && self.solve(required).await? {
+            return Ok(());
+        }
+        match self.buy(required, asked_for).await {
+            Ok(()) => Ok(()),
+            // What cannot be paid may still be computed.
+            Err(error) => {
+                if self.solve(required).await? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// Buys in a task of its own: a caller that goes away meanwhile does not leave a payment without its credential.
+    async fn buy(&mut self, required: &PaymentRequired, calls: u32) -> Result<(), AgentError> {
+        let Subject { endpoint, place, tool } = self.subject.clone();
+        let (tried, approver) = (self.tried.clone(), self.approver.clone());
+        let purchase = Purchase { endpoint, place, tool, calls, tried, approver, ahead: false };
+        let (payer, required) = (Arc::clone(&self.payer), required.clone());
+        let buying = tokio::spawn(async move { payer.buy(&purchase, &required).await });
+        let bought =
+            buying.await.map_err(|_| AgentError::Config("the payment's task was stopped".to_owned()))?;
+        let (bought, paid) = bought?;
+        self.steps.extend(paid.map(Step::Paid));
+        self.paid = paid;
+        self.credential = bought;
+        Ok(())
+    }
+
+    /// Takes the credential that the server offers in place of an expired one, once.
+    fn renew(&mut self, refused: &Bought, required: &PaymentRequired) -> Result<bool, AgentError> {
+        let Some(renewal) = required.renewed.as_ref().filter(|_| !self.renewed) else { return Ok(false) };
+        let hash = refused.hash();
+        self.renewed = true;
+        self.credential = self.payer.purse.renew(&hash, &renewal.macaroon)?;
+        self.tell(Step::Renewed { payment_hash: hash });
+        Ok(self.credential.is_some())
+    }
+
+    /// A credential that the server calls spent or expired is dropped, and one of a server that does not say why. One it refuses
+    /// for another reason may still be good: for another caller's token, elsewhere, or when the node's word has arrived.
+    fn set_aside(&mut self, refused: &Bought, required: &PaymentRequired) -> Result<(), AgentError> {
+        let hash = refused.hash();
+        self.tried.push(hash);
+        let over = match required.reason.as_deref() {
+            Some(reason) => matches!(reason, "CREDENTIAL_SPENT" | "CREDENTIAL_EXPIRED"),
+            None => refused.calls_left.is_none() && refused.tool == self.subject.tool && self.paid.is_none(),
+        };
+        if !over {
+            return Ok(self.payer.purse.give_back(&hash)?);
+        }
+        self.payer.purse.drop_credential(&hash)?;
+        self.tell(Step::Dropped { payment_hash: hash, reason: required.reason_code() });
+        Ok(())
+    }
+
+    /// Solves the puzzle that is taken instead of money, once, where the agent's owner allows it.
+    async fn solve(&mut self, required: &PaymentRequired) -> Result<bool, AgentError> {
+        let now = unix_now();
+        if self.work.is_some() || !self.payer.policy.allows(Way::Work) {
+            return Ok(false);
+        }
+        let takes = |challenge: &&octroi_pow::Challenge| self.payer.work.takes(challenge, now);
+        let Some(challenge) = required.work.as_ref().filter(takes) else { return Ok(false) };
+        let tried = Arc::default();
+        self.tell(Step::Solving { bits: challenge.difficulty.bits(), tried: Arc::clone(&tried) });
+        let Some((submission, worked)) = work::solve(challenge, tried, now).await else { return Ok(false) };
+        self.tell(Step::Worked(worked));
+        self.solution = Some(submission.to_header());
+        self.work = Some(worked);
+        Ok(true)
+    }
+
+    /// Tells the observer of a step, and keeps it.
+    pub(crate) fn tell(&mut self, step: Step) {
+        self.payer.tell(&step);
+        self.steps.push(step);
+    }
+}
