@@ -25,7 +25,7 @@ pub(crate) type Asks =
 pub(crate) fn is_due(payer: &Payer, subject: &Subject, price: Option<i64>) -> Result<bool, AgentError> {
     let policy = &payer.policy;
     let can = policy.prefetch && payer.wallet.is_some() && policy.allows(Way::Lightning);
-    if !can || !policy.allows(Way::Credits) || !price.is_some_and(|price| price > 0) {
+    if !can || !policy.allows(Way::Credits) || price.is_none_or(|price| price <= 0) {
         return Ok(false);
     }
     let Subject { place, tool, .. } = subject;

@@ -84,6 +84,36 @@ impl Http {
         })
     }
 
+    /// Posts a form (RFC 6749 §4), with HTTP Basic credentials where there are some; status and body of the answer.
+    pub(crate) async fn post_form(
+        &self,
+        url: &Url,
+        form: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+        bytes_max: usize,
+    ) -> Result<(u16, Vec<u8>), AgentError> {
+        let mut request = self.client.post(url.clone()).header(ACCEPT, "application/json").form(form);
+        if let Some((id, secret)) = basic {
+            request = request.basic_auth(id, Some(secret));
+        }
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        Ok((status, read_whole(response, bytes_max).await?))
+    }
+
+    /// Posts a JSON document; status and body of the answer.
+    pub(crate) async fn post_json(
+        &self,
+        url: &Url,
+        document: &Value,
+        bytes_max: usize,
+    ) -> Result<(u16, Vec<u8>), AgentError> {
+        let request = self.client.post(url.clone()).header(ACCEPT, "application/json").json(document);
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        Ok((status, read_whole(response, bytes_max).await?))
+    }
+
     /// Status and body of a document.
     pub(crate) async fn get(&self, url: &Url, bytes_max: usize) -> Result<(u16, Vec<u8>), AgentError> {
         let response = self.client.get(url.clone()).send().await.map_err(failed)?;

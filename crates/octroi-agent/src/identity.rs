@@ -67,20 +67,27 @@ impl fmt::Display for IdentityNeeded {
 impl IdentityNeeded {
     /// Reads the refusal, if it is one about identity, and looks the metadata up.
     pub(crate) async fn read(http: &Http, endpoint: &Url, exchange: &Exchange) -> Option<Self> {
-        let challenges = exchange.challenges();
-        let error = parameter(&challenges, "error");
-        if exchange.status != 401
-            && !(exchange.status == 403 && error.as_deref() == Some("insufficient_scope"))
-        {
+        Self::read_parts(http, endpoint, exchange.status, &exchange.challenges()).await
+    }
+
+    /// As [`IdentityNeeded::read`], from the status and the `WWW-Authenticate` lines.
+    pub(crate) async fn read_parts(
+        http: &Http,
+        endpoint: &Url,
+        status: u16,
+        challenges: &str,
+    ) -> Option<Self> {
+        if !is_about_identity(status, challenges) {
             return None;
         }
-        let scope = parameter(&challenges, "scope");
-        let said = parameter(&challenges, "resource_metadata").and_then(|text| Url::parse(&text).ok());
+        let error = parameter(challenges, "error");
+        let scope = parameter(challenges, "scope");
+        let said = parameter(challenges, "resource_metadata").and_then(|text| Url::parse(&text).ok());
         let places = match &said {
             Some(url) => vec![url.clone()],
             None => well_known(endpoint),
         };
-        let mut needed = Self { status: exchange.status, error, scope, metadata_url: said, metadata: None };
+        let mut needed = Self { status, error, scope, metadata_url: said, metadata: None };
         for place in places.into_iter().filter(|place| may_fetch(place, endpoint)) {
             if let Some(metadata) = fetch(http, &place, endpoint).await {
                 needed.metadata_url = Some(place);
@@ -90,6 +97,12 @@ impl IdentityNeeded {
         }
         Some(needed)
     }
+}
+
+/// Whether another access token would lift the refusal (RFC 6750 §3.1).
+pub(crate) fn is_about_identity(status: u16, challenges: &str) -> bool {
+    status == 401
+        || (status == 403 && parameter(challenges, "error").as_deref() == Some("insufficient_scope"))
 }
 
 /// The path-derived place, then the root (RFC 9728 §3.1, MCP 2026-07-28 basic/authorization).
@@ -103,9 +116,18 @@ fn well_known(endpoint: &Url) -> Vec<Url> {
     places
 }
 
-/// A challenge must not send the agent around its owner's own network: elsewhere only over TLS.
-fn may_fetch(place: &Url, endpoint: &Url) -> bool {
-    place.origin() == endpoint.origin() || place.scheme() == "https"
+/// A challenge must not send the agent around its owner's own network: elsewhere only over TLS. A server on this machine may
+/// have its issuer on this machine.
+pub(crate) fn may_fetch(place: &Url, endpoint: &Url) -> bool {
+    let local = |url: &Url| match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    place.origin() == endpoint.origin()
+        || place.scheme() == "https"
+        || (place.scheme() == "http" && local(place) && local(endpoint))
 }
 
 /// The metadata at `place`; `None` where there is none, or it speaks of another resource (RFC 9728 §3.3).
@@ -199,7 +221,10 @@ mod tests {
         let may = |place: &str| may_fetch(&Url::parse(place).unwrap(), &endpoint);
         assert!(may("https://a.example/x") && may("https://issuer.example/x"));
         assert!(
-            !may("http://169.254.169.254/latest") && !may("http://a.example/x") && !may("file:///etc/passwd")
+            !may("http://127.0.0.1:1/x")
+                && !may("http://169.254.169.254/latest")
+                && !may("http://a.example/x")
+                && !may("file:///etc/passwd")
         );
     }
 
