@@ -95,6 +95,8 @@ pub struct Call<'a, 'm> {
     pub presented: &'a Presented<'a>,
     /// Where the request came from, if that is known.
     pub peer: Option<IpAddr>,
+    /// The session the request names (`Mcp-Session-Id`), unjudged.
+    pub session: Option<&'a [u8]>,
 }
 
 /// A call that may pass.
@@ -195,6 +197,8 @@ impl Gate {
                     rule,
                     arguments: call.message.params.arguments,
                     owner: caller.as_ref().map(|caller| caller.principal),
+                    session: call.session.map(|session| self.session_key(call.peer, session)),
+                    peer: call.peer,
                     calls: call.presented.calls,
                     now: unix_seconds(),
                 };
@@ -253,6 +257,12 @@ impl Gate {
             let text = format!("the allowance of {} calls is used up; try again in {seconds} s", rate.count);
             Box::new(Refusal::new(Reason::RateLimited, text).retry_after(seconds))
         })
+    }
+
+    /// A caller's address and session as one number. Keyed, so that nobody can make two of them meet.
+    fn session_key(&self, peer: Option<IpAddr>, session: &[u8]) -> u128 {
+        let half = |number: u8| u128::from(self.hasher.hash_one((number, peer, session)));
+        half(0) << 64 | half(1)
     }
 
     /// How a refusal about money is said to this caller.

@@ -179,7 +179,8 @@ where
         }
     };
     let form = gate.form(&presented, &parts.headers, &message);
-    let call = Call { message: &message, era, presented: &presented, peer };
+    let session = parts.headers.get(headers::SESSION_ID).map(HeaderValue::as_bytes);
+    let call = Call { message: &message, era, presented: &presented, peer, session };
     let admission = match gate.judge(&call).await {
         Ok(admission) => admission,
         Err(refusal) => return refuse(gate, *refusal, message.id, era, form),

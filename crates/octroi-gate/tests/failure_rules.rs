@@ -137,10 +137,9 @@ impl House {
             till: Some(Arc::new(Till::new(TillSettings {
                 keys,
                 ledger: ledger.clone(),
-                node: None,
+                invoices: None,
                 location: String::new(),
                 credential_ttl_seconds: 600,
-                invoice_ttl_seconds: 600,
                 calls_max: 1,
                 work: None,
             }))),

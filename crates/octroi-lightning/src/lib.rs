@@ -20,6 +20,6 @@ mod queue;
 pub use error::{NodeError, PayError};
 pub use node::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeInfo,
-    Outgoing, Payment, Settlement,
+    Outgoing, Payment, Settlement, Settlements,
 };
 pub use password::Password;

@@ -1,5 +1,6 @@
 //! The trait every Lightning backend implements, and the words it is spoken in.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,28 +63,98 @@ pub trait LightningNode: Send + Sync {
     }
 
     /// What can be sent and received now.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where the backend has no such record ([`Capabilities::balances`]).
     async fn balances(&self) -> Result<Balances, NodeError>;
 
     /// Who the node is and how far it has seen the chain.
     async fn info(&self) -> Result<NodeInfo, NodeError>;
 
-    /// The node's channels, in the node's order.
+    /// The node's channels, in the node's order; none where the backend shows none ([`Capabilities::channels`]).
     async fn channels(&self) -> Result<Vec<Channel>, NodeError>;
 }
 
-/// What a backend can do, as far as backends differ.
+/// What a backend can do, as far as backends differ. Known before anything is asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Invoices for parts of a satoshi. Without it amounts are rounded up to whole satoshis.
     pub msat_invoices: bool,
+    /// [`InvoiceRequest::preimage`] is taken.
+    pub chosen_preimage: bool,
+    /// How settlements are learned of.
+    pub settlements: Settlements,
+    /// Somebody else than the operator's own node knows preimages before they are paid for, so that only the
+    /// backend's word says that money arrived.
+    pub custodial: bool,
     /// [`LightningNode::pay`] works with the credentials given.
     pub pay: bool,
     /// The node enforces `max_fee` of [`LightningNode::pay`].
     pub fee_limit: bool,
+    /// [`LightningNode::balances`] works.
+    pub balances: bool,
+    /// [`Balances::inbound`] is said.
+    pub inbound: bool,
+    /// [`LightningNode::channels`] shows them.
+    pub channels: bool,
     /// [`LightningNode::forget`] frees something.
     pub forget: bool,
     /// The backend buys room to receive when it is needed, so [`Balances::inbound`] is no limit.
     pub buys_inbound: bool,
+}
+
+impl Capabilities {
+    /// What every backend can: make invoices over whole satoshis, and say what became of them.
+    pub const LEAST: Self = Self {
+        msat_invoices: false,
+        chosen_preimage: false,
+        settlements: Settlements::Polled,
+        custodial: false,
+        pay: false,
+        fee_limit: false,
+        balances: false,
+        inbound: false,
+        channels: false,
+        forget: false,
+        buys_inbound: false,
+    };
+}
+
+/// How a backend tells of settlements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlements {
+    /// A stream that is taken up again where the cursor says: nothing is missed, whatever happened in between.
+    Resumable,
+    /// A list, or one invoice after the other, is asked again and again.
+    Polled,
+}
+
+impl fmt::Display for Capabilities {
+    /// One line for an operator: what can be done, then what cannot.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { msat_invoices, pay, fee_limit, balances, channels, custodial, .. } = *self;
+        let settlements = match self.settlements {
+            Settlements::Resumable => "settlements as a stream",
+            Settlements::Polled => "settlements by asking",
+        };
+        let words = [
+            (true, settlements, ""),
+            (msat_invoices, "prices to the millisatoshi", "prices rounded up to whole satoshis"),
+            (self.chosen_preimage, "chosen preimages", "no chosen preimages"),
+            (self.inbound, "knows what it can receive", "does not know what it can receive"),
+            (self.buys_inbound, "buys room to receive", "buys no room to receive"),
+            (balances, "balances", "no balances"),
+            (channels, "channels", "no channels"),
+            (
+                pay && fee_limit,
+                "pays within a fee limit",
+                if pay { "pays without a fee limit" } else { "pays nobody" },
+            ),
+            (!custodial, "only this node knows preimages", "CUSTODIAL: somebody else knows the preimages"),
+        ];
+        let words: Vec<&str> = words.iter().map(|(can, yes, no)| if *can { *yes } else { *no }).collect();
+        out.write_str(&words.join(", "))
+    }
 }
 
 /// An invoice to be made.
@@ -95,6 +166,9 @@ pub struct InvoiceRequest {
     pub description: String,
     /// How long it can be paid; between one second and 30 days, else it is brought into that range.
     pub expiry: Duration,
+    /// The preimage to use; only where [`Capabilities::chosen_preimage`] is set, otherwise
+    /// [`NodeError::Unsupported`]. `None`: the node chooses.
+    pub preimage: Option<Preimage>,
 }
 
 /// An invoice as made.
@@ -183,11 +257,9 @@ pub enum Outgoing {
 pub struct Balances {
     /// What can be sent, over all usable channels.
     pub outbound: Msat,
-    /// What can be received, over all usable channels. Below an invoice's amount the gate answers `NO_LIQUIDITY`.
-    pub inbound: Msat,
-    /// The largest single part that can be received (BOLT 2 `htlc_maximum_msat`); equal to `inbound` where the
-    /// backend does not say.
-    pub inbound_htlc_max: Msat,
+    /// What can be received, over all usable channels; `None` where the backend does not say. Below an invoice's
+    /// amount the gate answers `NO_LIQUIDITY`.
+    pub inbound: Option<Msat>,
     /// On-chain satoshis, confirmed and not, including what is kept as a reserve for closing channels.
     pub onchain_sat: u64,
 }
@@ -245,6 +317,14 @@ impl InvoiceRequest {
     pub(crate) fn expiry_secs(&self) -> u32 {
         let seconds = self.expiry.clamp(*EXPIRY.start(), *EXPIRY.end()).as_secs();
         u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
+    /// For backends that choose preimages themselves.
+    pub(crate) fn only_chosen_by_the_node(&self) -> Result<(), NodeError> {
+        match self.preimage {
+            Some(_) => Err(NodeError::Unsupported("an invoice for a chosen preimage")),
+            None => Ok(()),
+        }
     }
 
     /// The description, cut at a character boundary.

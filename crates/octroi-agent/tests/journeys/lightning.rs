@@ -161,7 +161,7 @@ impl LightningNode for Wallet {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { msat_invoices: true, pay: true, fee_limit: true, forget: false, buys_inbound: false }
+        Capabilities { msat_invoices: true, pay: true, fee_limit: true, ..Capabilities::LEAST }
     }
 
     async fn pay(&self, text: &str, max_fee: Msat, _timeout: Duration) -> Result<Payment, PayError> {

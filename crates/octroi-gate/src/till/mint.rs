@@ -1,21 +1,23 @@
 //! Asking for payment: an invoice, a macaroon that it opens, and the record that ties them together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use octroi_l402::{Challenge, Identifier, Macaroon, Msat, PaymentHash, Terms, TokenId, Verified};
-use octroi_ledger::Quote;
-use octroi_lightning::{Invoice, InvoiceRequest, InvoiceState, LightningNode};
+use octroi_ledger::{Quote, Unit};
+use octroi_lightning::{Invoice, InvoiceState};
+use octroi_pow::Submission;
 use serde_json::{Value, json};
 
-use super::{Sale, Till, Trouble};
+use super::work::challenge_json;
+use super::{Problem, Sale, Till, Trouble, Wish};
+use crate::invoices::{Asker, EntryError, NoInvoice, Order};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
-/// How long the node may take to make an invoice.
-const INVOICE_WAIT: Duration = Duration::from_secs(5);
+/// When a caller should try again where nobody knows better.
+const RETRY_SECONDS: u64 = 5;
 
 /// An offer to sell calls: what a 402 is made of.
 pub(super) struct Offer {
@@ -28,40 +30,88 @@ pub(super) struct Offer {
     invoice: Invoice,
 }
 
+/// Why there is no offer.
+pub(super) enum NoOffer {
+    Invoice(NoInvoice),
+    /// The quote could not be written down.
+    Ledger,
+}
+
+impl From<NoInvoice> for NoOffer {
+    fn from(why: NoInvoice) -> Self {
+        Self::Invoice(why)
+    }
+}
+
 impl Till {
     /// The refusal that tells a caller how to pay.
     pub(super) async fn challenge(&self, sale: &Sale<'_>, trouble: Trouble) -> Box<Refusal> {
         let work = self.work_challenge(sale);
-        match self.offer(sale).await {
+        match self.offer(sale, &trouble).await {
             Ok(offer) => Box::new(self.payment_required(sale, &trouble, &offer, work)),
-            Err(reason) => Box::new(cannot_sell(sale, reason, &trouble, work)),
+            Err(why) => Box::new(self.no_offer(sale, why, &trouble, work)),
         }
     }
 
     /// The offer made for the same wish before, while nobody has paid it; otherwise a new one.
-    async fn offer(&self, sale: &Sale<'_>) -> Result<Arc<Offer>, Reason> {
+    async fn offer(&self, sale: &Sale<'_>, trouble: &Trouble) -> Result<Arc<Offer>, NoOffer> {
         let calls = self.calls(sale);
-        if let Some(offer) = self.outstanding.get(sale, calls)
+        let wish = Wish::new(sale, trouble.holder, calls);
+        if let Some(offer) = wish.as_ref().and_then(|wish| self.outstanding.get(wish, sale.now))
             && let Ok(None) = self.settings.ledger.balance(&offer.token_id).await
         {
             return Ok(offer);
         }
-        let offer = Arc::new(self.new_offer(sale, calls).await?);
-        self.outstanding.put(sale, &offer);
+        let asker = self.asker(sale, trouble).await;
+        let offer = Arc::new(self.new_offer(sale, asker, calls).await?);
+        if let Some(wish) = wish {
+            self.outstanding.put(wish, &offer);
+        }
         Ok(offer)
     }
 
-    async fn new_offer(&self, sale: &Sale<'_>, calls: u32) -> Result<Offer, Reason> {
-        let node = self.settings.node.as_ref().ok_or(Reason::NoLiquidity)?;
-        let total = sale.price.checked_mul(i64::from(calls)).ok_or(Reason::NoLiquidity)?;
-        let invoice = self.invoice(node.as_ref(), sale, calls, total).await?;
+    /// Who asks, from the best known to the least.
+    async fn asker(&self, sale: &Sale<'_>, trouble: &Trouble) -> Asker {
+        if let Some(owner) = sale.owner {
+            return Asker::Identified(owner);
+        }
+        if trouble.worked {
+            return Asker::Worked;
+        }
+        // A macaroon and its preimage alone are no payment: the ledger must know of money.
+        if let Some(token) = trouble.holder
+            && let Ok(Some(balance)) = self.settings.ledger.balance(&token).await
+            && balance.unit == Unit::Msat
+        {
+            return Asker::Paying(token);
+        }
+        Asker::Stranger(sale.peer)
+    }
+
+    /// A puzzle before the invoice was solved: the caller is asked for money as one that nobody knows.
+    pub(super) fn let_in(&self, sale: &Sale<'_>, solution: &Submission) -> Problem {
+        let redeemed = match &self.settings.invoices {
+            Some(desk) => desk.redeem_entry(sale.service, solution, sale.now),
+            None => Err(EntryError::NotAsked),
+        };
+        match redeemed {
+            Ok(()) => Problem::worked(),
+            Err(error) => Problem::new(Reason::InvalidSolution, error),
+        }
+    }
+
+    async fn new_offer(&self, sale: &Sale<'_>, asker: Asker, calls: u32) -> Result<Offer, NoOffer> {
+        let desk = self.settings.invoices.as_ref().ok_or(NoInvoice::NoLiquidity)?;
+        let total = sale.price.checked_mul(i64::from(calls)).ok_or(NoInvoice::NoLiquidity)?;
+        let order = Order::new(sale.service, sale.subject, calls, total);
+        let invoice = desk.invoice(asker, order).await?;
         let token_id = self.settings.keys.generate_token_id().map_err(|error| {
             tracing::error!(%error, "the operating system gives no randomness");
-            Reason::LedgerUnavailable
+            NoOffer::Ledger
         })?;
         let valid_until = sale.now + self.settings.credential_ttl_seconds;
         let identifier = Identifier { payment_hash: invoice.payment_hash, token_id };
-        let macaroon = self.macaroon(sale, identifier, valid_until).ok_or(Reason::LedgerUnavailable)?;
+        let macaroon = self.macaroon(sale, identifier, valid_until).ok_or(NoOffer::Ledger)?;
         let quote = Quote {
             payment_hash: invoice.payment_hash,
             token_id,
@@ -78,35 +128,10 @@ impl Till {
         // On disk before the invoice leaves: whoever pays it is credited, also after a crash.
         self.settings.ledger.record_quote(quote).await.map_err(|error| {
             tracing::warn!(%error, "a quote could not be recorded");
-            Reason::LedgerUnavailable
+            NoOffer::Ledger
         })?;
         let life = self.settings.credential_ttl_seconds.min(invoice.expires_at.saturating_sub(sale.now));
         Ok(Offer { token_id, calls, repeat_until: sale.now + life / 2, macaroon, invoice })
-    }
-
-    async fn invoice(
-        &self,
-        node: &dyn LightningNode,
-        sale: &Sale<'_>,
-        calls: u32,
-        total: Msat,
-    ) -> Result<Invoice, Reason> {
-        let request = InvoiceRequest {
-            amount: total,
-            description: format!("{} {} x{calls}", sale.service, sale.subject),
-            expiry: Duration::from_secs(self.settings.invoice_ttl_seconds),
-        };
-        match tokio::time::timeout(INVOICE_WAIT, node.create_invoice(request)).await {
-            Ok(Ok(invoice)) => Ok(invoice),
-            Ok(Err(error)) => {
-                tracing::warn!(backend = node.backend(), %error, "the node made no invoice");
-                Err(Reason::NoLiquidity)
-            }
-            Err(_) => {
-                tracing::warn!(backend = node.backend(), "the node took too long to make an invoice");
-                Err(Reason::NoLiquidity)
-            }
-        }
     }
 
     /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, and to the caller where
@@ -170,17 +195,74 @@ impl Till {
         }
     }
 
+    /// Nothing is sold for money right now; what else is open is offered, and what was wrong is said all the same.
+    fn no_offer(&self, sale: &Sale<'_>, why: NoOffer, trouble: &Trouble, work: Option<Value>) -> Refusal {
+        let (reason, wait, text) = match why {
+            NoOffer::Invoice(NoInvoice::TooMany(seconds)) => (
+                Reason::RateLimited,
+                Some(seconds),
+                "too many invoices were asked for; wait, or solve the puzzle in `invoice_pow` if there is one",
+            ),
+            NoOffer::Invoice(NoInvoice::WorkFirst) => (
+                Reason::RateLimited,
+                None,
+                "this call has a price, and invoices are not given away to strangers; solve the puzzle in `invoice_pow` and call again with the solution in \
+                 `X-PoW-Solution` to be given an invoice",
+            ),
+            NoOffer::Invoice(NoInvoice::NoLiquidity) => (
+                Reason::NoLiquidity,
+                Some(RETRY_SECONDS),
+                "no Lightning payment can be received right now; nothing was charged",
+            ),
+            NoOffer::Invoice(NoInvoice::Down(seconds)) => (
+                Reason::NoLiquidity,
+                Some(seconds),
+                "the Lightning node does not answer right now; nothing was charged",
+            ),
+            NoOffer::Ledger => (
+                Reason::LedgerUnavailable,
+                Some(RETRY_SECONDS),
+                "the ledger cannot record a quote right now; nothing was charged",
+            ),
+        };
+        let text =
+            if trouble.text.is_empty() { text.to_owned() } else { format!("{}; and {text}", trouble.text) };
+        let mut refusal = Refusal::new(reason, text)
+            .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}));
+        if let Some(seconds) = wait {
+            refusal = refusal.retry_after(seconds);
+        }
+        if matches!(why, NoOffer::Invoice(NoInvoice::TooMany(_) | NoInvoice::WorkFirst))
+            && let Some(puzzle) = self.entry_puzzle(sale)
+        {
+            refusal = refusal.with("invoice_pow", puzzle);
+        }
+        if let Some((macaroon, left)) = &trouble.renewed {
+            refusal = refusal.with("renewed", renewed_json(macaroon, *left));
+        }
+        match work {
+            Some(challenge) => refusal.with("pow", challenge),
+            None => refusal,
+        }
+    }
+
+    /// The puzzle that lets a stranger in. Whoever is known has an allowance of his own, and waits for it.
+    fn entry_puzzle(&self, sale: &Sale<'_>) -> Option<Value> {
+        let desk = self.settings.invoices.as_ref().filter(|_| sale.owner.is_none())?;
+        desk.entry_challenge(sale.service, sale.now).map(|challenge| challenge_json(&challenge))
+    }
+
     /// Asks the node whether an invoice was paid, and books it if so: for the case that its event is late or lost.
     pub(super) async fn ask_node(&self, payment_hash: &PaymentHash) {
-        let Some(node) = &self.settings.node else { return };
-        let Ok(InvoiceState::Settled { amount, settled_at }) = node.lookup(payment_hash).await else {
+        let Some(desk) = &self.settings.invoices else { return };
+        let Some(InvoiceState::Settled { amount, settled_at }) = desk.lookup(payment_hash).await else {
             return;
         };
         let settlement = octroi_ledger::Settlement {
             payment_hash: *payment_hash,
             amount,
             settled_at,
-            node: node.backend().to_owned(),
+            node: desk.node().backend().to_owned(),
             cursor: None,
         };
         if let Err(error) = self.settings.ledger.credit_payment(settlement).await {
@@ -208,25 +290,6 @@ fn describe(sale: &Sale<'_>, trouble: &Trouble, offer: &Offer) -> String {
         offer.invoice.bolt11,
     ));
     text
-}
-
-/// Nothing can be sold for money right now; what else is open is offered, and what was wrong is said all the same.
-fn cannot_sell(sale: &Sale<'_>, reason: Reason, trouble: &Trouble, work: Option<Value>) -> Refusal {
-    let why = match reason {
-        Reason::NoLiquidity => "no Lightning payment can be received right now; nothing was charged",
-        _ => "the ledger cannot record a quote right now; nothing was charged",
-    };
-    let text = if trouble.text.is_empty() { why.to_owned() } else { format!("{}; and {why}", trouble.text) };
-    let mut refusal = Refusal::new(reason, text)
-        .retry_after(5)
-        .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}));
-    if let Some((macaroon, left)) = &trouble.renewed {
-        refusal = refusal.with("renewed", renewed_json(macaroon, *left));
-    }
-    match work {
-        Some(challenge) => refusal.with("pow", challenge),
-        None => refusal,
-    }
 }
 
 /// A macaroon for the same account with a later end, opened by the same preimage.

@@ -5,25 +5,24 @@
 
 mod mint;
 mod outstanding;
-mod settle;
 mod work;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, Verified, VerifyError};
+use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, TokenId, Verified, VerifyError};
 use octroi_ledger::{AccountRef, HoldRefused, HoldRequest, Ledger, Unit};
-use octroi_lightning::LightningNode;
 use octroi_mcp::digest::arguments_digest;
 
 use crate::charge::Charge;
 use crate::credentials::Proof;
+use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::policy::Rule;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
-use outstanding::Outstanding;
-pub use settle::run_settlements;
+use outstanding::{Outstanding, Wish};
 pub use work::{WorkDesk, WorkGrant, WorkSettings, challenge_json};
 
 /// How long a payer who shows the preimage is kept waiting for the node's own word that the money arrived. The payee's event
@@ -40,14 +39,12 @@ pub struct TillSettings {
     pub keys: Arc<MasterKeys>,
     /// Where money is counted.
     pub ledger: Ledger,
-    /// Where money comes in; `None`: nothing can be sold for money.
-    pub node: Option<Arc<dyn LightningNode>>,
+    /// Where invoices come from; `None`: nothing can be sold for money.
+    pub invoices: Option<Arc<InvoiceDesk>>,
     /// The macaroons' location: a hint for people.
     pub location: String,
     /// How long a credential may be used, in seconds.
     pub credential_ttl_seconds: u64,
-    /// How long an invoice may be paid, in seconds.
-    pub invoice_ttl_seconds: u64,
     /// The most calls one payment may buy.
     pub calls_max: u32,
     /// The free door; `None` where it is shut.
@@ -72,6 +69,10 @@ pub(crate) struct Sale<'a> {
     pub(crate) arguments: Option<&'a [u8]>,
     /// The caller's principal, if it has shown an access token.
     pub(crate) owner: Option<[u8; 32]>,
+    /// A caller without an identity that can be told from every other: by its session.
+    pub(crate) session: Option<u128>,
+    /// Where the caller comes from.
+    pub(crate) peer: Option<IpAddr>,
     /// How many calls the caller would like to buy at once.
     pub(crate) calls: Option<u32>,
     /// Unix seconds.
@@ -92,7 +93,12 @@ impl Till {
 
     /// Whether money can come in at all.
     pub fn has_node(&self) -> bool {
-        self.settings.node.is_some()
+        self.settings.invoices.is_some()
+    }
+
+    /// Where invoices come from.
+    pub fn invoices(&self) -> Option<&Arc<InvoiceDesk>> {
+        self.settings.invoices.as_ref()
     }
 
     /// Where money is counted.
@@ -107,6 +113,9 @@ impl Till {
     pub(crate) async fn take(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Charge, Box<Refusal>> {
         let taken = match proof {
             Some(Proof::Credential(credential)) => self.take_credential(sale, credential).await,
+            Some(Proof::Solution(solution)) if EntryDesk::is_entry(solution) => {
+                Err(self.let_in(sale, solution))
+            }
             Some(Proof::Solution(solution)) => self.take_solution(sale, solution).await,
             Some(Proof::Unreadable(why)) => Err(Problem::new(Reason::InvalidMacaroon, why)),
             Some(Proof::UnreadableSolution(why)) => Err(Problem::new(Reason::InvalidSolution, why)),
@@ -114,22 +123,31 @@ impl Till {
         };
         match taken {
             Ok(charge) => Ok(charge),
-            Err(Problem::Payment(trouble)) => Err(self.challenge(sale, trouble).await),
+            Err(Problem::Payment(mut trouble)) => {
+                trouble.holder = self.holder(sale, proof);
+                Err(self.challenge(sale, trouble).await)
+            }
             Err(Problem::Fatal(refusal)) => Err(refusal),
         }
+    }
+
+    /// The account of a genuine credential, so that whoever holds it is not taken for a stranger.
+    fn holder(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<TokenId> {
+        let Some(Proof::Credential(credential)) = proof else { return None };
+        let verified = octroi_l402::authenticate(credential, &self.settings.keys, sale.service);
+        verified.ok().map(|verified| verified.token_id)
     }
 
     /// As [`Till::take_credit`]; where this caller was made an offer before, its payment is waited for a moment.
     async fn take_credit_or_wait(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
         let taken = self.take_credit(sale).await;
-        let (Err(Problem::Payment(_)), Some(offer)) = (&taken, self.outstanding.get(sale, self.calls(sale)))
-        else {
-            return taken;
-        };
+        let wish = Wish::new(sale, None, self.calls(sale)).filter(|_| sale.owner.is_some());
+        let (Err(Problem::Payment(_)), Some(wish)) = (&taken, wish) else { return taken };
+        let Some(offer) = self.outstanding.get(&wish, sale.now) else { return taken };
         if !self.settings.ledger.wait_for_credit(offer.token_id, CREDIT_WAIT).await {
             return taken;
         }
-        self.outstanding.forget(sale, offer.calls);
+        self.outstanding.forget(&wish);
         self.take_credit(sale).await
     }
 
@@ -206,6 +224,8 @@ impl Till {
     async fn expired(&self, sale: &Sale<'_>, credential: &Credential, at: u64) -> Problem {
         let mut trouble = Trouble {
             reason: Reason::CredentialExpired,
+            holder: None,
+            worked: false,
             text: format!("the credential expired at {at}"),
             renewed: None,
         };
@@ -242,6 +262,10 @@ pub(crate) enum Problem {
 /// What is wrong with a proof.
 pub(crate) struct Trouble {
     reason: Reason,
+    /// The account of a genuine credential that was shown, whatever is wrong with it.
+    holder: Option<TokenId>,
+    /// A puzzle before the invoice was solved.
+    worked: bool,
     /// Empty where nothing is wrong beyond the lack of a payment.
     text: String,
     /// A macaroon for the same account with a later end, and the msat left on it.
@@ -250,7 +274,20 @@ pub(crate) struct Trouble {
 
 impl Problem {
     pub(crate) fn new(reason: Reason, text: impl std::fmt::Display) -> Self {
-        Self::Payment(Trouble { reason, text: text.to_string(), renewed: None })
+        let text = text.to_string();
+        Self::Payment(Trouble { reason, holder: None, worked: false, text, renewed: None })
+    }
+
+    /// Nothing is wrong: the puzzle before the invoice was solved, and now the invoice is asked for.
+    fn worked() -> Self {
+        let text = String::new();
+        Self::Payment(Trouble {
+            reason: Reason::PaymentRequired,
+            holder: None,
+            worked: true,
+            text,
+            renewed: None,
+        })
     }
 }
 

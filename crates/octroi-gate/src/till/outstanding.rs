@@ -1,11 +1,12 @@
 //! Offers that a caller has been made and has not paid yet.
 //!
-//! A caller with an identity that asks again is given the same invoice again: it cannot pay twice for one wish, and asking
-//! often makes no more invoices than asking once.
+//! A caller that can be told from every other and asks again is given the same invoice again: it cannot pay twice for one
+//! wish, and asking often makes no more invoices than asking once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use octroi_l402::TokenId;
 use parking_lot::Mutex;
 
 use super::Sale;
@@ -15,10 +16,21 @@ use super::mint::Offer;
 /// is simply made a new offer.
 const OFFERS_MAX: usize = 16_384;
 
+/// Who wishes. Callers nobody can tell apart must not share an offer: who pays first would have the other's call.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Wisher {
+    /// By its access token.
+    Owner([u8; 32]),
+    /// By a genuine credential, spent or expired.
+    Holder(TokenId),
+    /// By its address and session, which nobody else is told.
+    Session(u128),
+}
+
 /// What makes two wishes the same wish.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Wish {
-    owner: [u8; 32],
+pub(super) struct Wish {
+    wisher: Wisher,
     subject: String,
     price_msat: i64,
     calls: u32,
@@ -38,16 +50,14 @@ struct Generations {
 
 impl Outstanding {
     /// The offer made for this wish, if it can still be taken for a while.
-    pub(super) fn get(&self, sale: &Sale<'_>, calls: u32) -> Option<Arc<Offer>> {
-        let wish = wish(sale, calls)?;
+    pub(super) fn get(&self, wish: &Wish, now: u64) -> Option<Arc<Offer>> {
         let generations = self.generations.lock();
-        let offer = generations.young.get(&wish).or_else(|| generations.old.get(&wish))?;
-        (sale.now < offer.repeat_until).then(|| Arc::clone(offer))
+        let offer = generations.young.get(wish).or_else(|| generations.old.get(wish))?;
+        (now < offer.repeat_until).then(|| Arc::clone(offer))
     }
 
     /// Remembers an offer.
-    pub(super) fn put(&self, sale: &Sale<'_>, offer: &Arc<Offer>) {
-        let Some(wish) = wish(sale, offer.calls) else { return };
+    pub(super) fn put(&self, wish: Wish, offer: &Arc<Offer>) {
         let mut generations = self.generations.lock();
         if generations.young.len() >= OFFERS_MAX {
             generations.old = std::mem::take(&mut generations.young);
@@ -56,16 +66,22 @@ impl Outstanding {
     }
 
     /// Forgets the offer for this wish: it was paid.
-    pub(super) fn forget(&self, sale: &Sale<'_>, calls: u32) {
-        let Some(wish) = wish(sale, calls) else { return };
+    pub(super) fn forget(&self, wish: &Wish) {
         let mut generations = self.generations.lock();
-        generations.young.remove(&wish);
-        generations.old.remove(&wish);
+        generations.young.remove(wish);
+        generations.old.remove(wish);
     }
 }
 
-/// Callers nobody can tell apart must not share an offer: who pays first would have the other's call.
-fn wish(sale: &Sale<'_>, calls: u32) -> Option<Wish> {
-    let owner = sale.owner?;
-    Some(Wish { owner, subject: sale.subject.to_owned(), price_msat: sale.price.as_i64(), calls })
+impl Wish {
+    /// The wish of a caller that can be told from every other; `holder` is the account of the credential it showed.
+    pub(super) fn new(sale: &Sale<'_>, holder: Option<TokenId>, calls: u32) -> Option<Self> {
+        let wisher = match (sale.owner, holder, sale.session) {
+            (Some(owner), _, _) => Wisher::Owner(owner),
+            (None, Some(token), _) => Wisher::Holder(token),
+            (None, None, Some(session)) => Wisher::Session(session),
+            (None, None, None) => return None,
+        };
+        Some(Self { wisher, subject: sale.subject.to_owned(), price_msat: sale.price.as_i64(), calls })
+    }
 }

@@ -18,6 +18,23 @@ use crate::{
 /// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
 const SYNCED_WITHIN_SECS: u64 = 300;
 
+impl EmbeddedNode {
+    /// What an embedded node can do. With a liquidity provider it also buys room to receive.
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        msat_invoices: true,
+        chosen_preimage: false,
+        settlements: crate::Settlements::Resumable,
+        custodial: false,
+        pay: true,
+        fee_limit: true,
+        balances: true,
+        inbound: true,
+        channels: true,
+        forget: true,
+        buys_inbound: false,
+    };
+}
+
 #[async_trait]
 impl LightningNode for EmbeddedNode {
     fn backend(&self) -> &'static str {
@@ -25,7 +42,7 @@ impl LightningNode for EmbeddedNode {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { msat_invoices: true, pay: true, fee_limit: true, forget: true, buys_inbound: false }
+        Self::CAPABILITIES
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
@@ -73,8 +90,7 @@ impl LightningNode for EmbeddedNode {
             let usable = || channels.iter().filter(|channel| channel.is_usable);
             Ok(Balances {
                 outbound: sum(usable().map(|channel| channel.outbound_capacity_msat))?,
-                inbound: sum(usable().map(|channel| channel.inbound_capacity_msat))?,
-                inbound_htlc_max: amount(usable().map(largest_part).max().unwrap_or(0))?,
+                inbound: Some(sum(usable().map(|channel| channel.inbound_capacity_msat))?),
                 onchain_sat: inner.node.list_balances().total_onchain_balance_sats,
             })
         })
@@ -104,6 +120,7 @@ impl LightningNode for EmbeddedNode {
 }
 
 fn create(inner: &Inner, request: &InvoiceRequest) -> Result<Invoice, NodeError> {
+    request.only_chosen_by_the_node()?;
     let Some(asked) = unsigned(request.amount).filter(|&asked| asked > 0) else {
         return Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned()));
     };
@@ -141,11 +158,6 @@ fn state(inner: &Inner, hash: &PaymentHash) -> InvoiceState {
         Some(expires_at) if expires_at <= unix_now() => InvoiceState::Expired,
         Some(_) => InvoiceState::Open,
     }
-}
-
-/// The largest single part that can arrive over a channel.
-fn largest_part(channel: &ChannelDetails) -> u64 {
-    channel.inbound_htlc_maximum_msat.unwrap_or(u64::MAX).min(channel.inbound_capacity_msat)
 }
 
 fn channel(details: &ChannelDetails) -> Result<Channel, NodeError> {

@@ -17,9 +17,12 @@ use crate::NodeError;
 /// Most invoices on record, paid and unpaid.
 pub(super) const MAX_INVOICES: usize = 200_000;
 
-/// How long a record outlives its invoice's expiry, in seconds. A payee accepts money up to two hours late (its
-/// clock is the chain's), and a paid record is what refuses a second payment of the same invoice.
-const RETENTION_SECS: u64 = 7 * 24 * 3600;
+/// How long the record of a paid invoice outlives its expiry, in seconds: it is what refuses a second payment.
+const PAID_RETENTION_SECS: u64 = 7 * 24 * 3600;
+
+/// How long the record of an unpaid one does. Without a record a late payment, which a payee accepts for two hours (its
+/// clock is the chain's), is a settlement all the same: LDK derives an invoice's secret anew.
+const UNPAID_RETENTION_SECS: u64 = 60;
 
 const INVOICES: &str = "invoices";
 
@@ -44,7 +47,7 @@ impl Invoices {
 
     /// Whether one more fits.
     pub(super) fn has_room(&self) -> bool {
-        self.expiries.lock().len() < MAX_INVOICES
+        self.len() < MAX_INVOICES
     }
 
     pub(super) fn insert(&self, hash: PaymentHash, expires_at: u64) -> Result<(), NodeError> {
@@ -64,11 +67,21 @@ impl Invoices {
         self.expiries.lock().get(hash).copied()
     }
 
-    /// Those whose time is over for so long that their records can go.
-    pub(super) fn overdue(&self, now: u64) -> Vec<PaymentHash> {
-        let expiries = self.expiries.lock();
-        let over = |expires_at: u64| expires_at.saturating_add(RETENTION_SECS) < now;
-        expiries.iter().filter(|&(_, &at)| over(at)).map(|(hash, _)| *hash).collect()
+    /// Those whose time is over for so long that their records can go; `is_paid` is asked about what expired lately.
+    pub(super) fn overdue(&self, now: u64, is_paid: impl Fn(&PaymentHash) -> bool) -> Vec<PaymentHash> {
+        let expired: Vec<(PaymentHash, u64)> = {
+            let expiries = self.expiries.lock();
+            let over = |at: u64| at.saturating_add(UNPAID_RETENTION_SECS) < now;
+            expiries.iter().filter(|&(_, &at)| over(at)).map(|(hash, at)| (*hash, *at)).collect()
+        };
+        let may_go =
+            |(hash, at): &(PaymentHash, u64)| at.saturating_add(PAID_RETENTION_SECS) < now || !is_paid(hash);
+        expired.into_iter().filter(may_go).map(|(hash, _)| hash).collect()
+    }
+
+    /// How many are on record.
+    pub(super) fn len(&self) -> usize {
+        self.expiries.lock().len()
     }
 }
 
@@ -90,8 +103,10 @@ mod tests {
 
         let invoices = open();
         assert_eq!((invoices.expires_at(&old), invoices.expires_at(&new)), (Some(1_000), Some(2_000)));
-        assert_eq!(invoices.overdue(1_000 + RETENTION_SECS), []);
-        assert_eq!(invoices.overdue(1_001 + RETENTION_SECS), [old]);
+        assert_eq!(invoices.overdue(1_000 + UNPAID_RETENTION_SECS, |_| false), []);
+        assert_eq!(invoices.overdue(1_001 + UNPAID_RETENTION_SECS, |_| false), [old]);
+        assert_eq!(invoices.overdue(1_000 + PAID_RETENTION_SECS, |_| true), []);
+        assert_eq!(invoices.overdue(1_001 + PAID_RETENTION_SECS, |_| true), [old]);
         invoices.remove(&old).unwrap();
         drop(invoices);
         assert_eq!(open().expires_at(&old), None);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldk_node::Event;
+use ldk_node::payment::PaymentStatus;
 use octroi_l402::{Msat, PaymentHash, Preimage};
 use tokio::task::block_in_place;
 use tracing::{debug, error, info, warn};
@@ -14,8 +15,11 @@ use crate::node::{msat, unix_now};
 /// How long to wait when an event could not be kept: the disk is full, or the ledger is far behind.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often records of long expired invoices are dropped.
-const CLEANING: Duration = Duration::from_secs(3600);
+/// How often records of expired invoices are dropped.
+const CLEANING: Duration = Duration::from_secs(60);
+
+/// Most records dropped in one go; more wait a second, so that payments do not wait for the disk.
+const CLEANED_AT_ONCE: usize = 500;
 
 /// Ends with the node's runtime.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -96,8 +100,12 @@ fn received(inner: &Inner, hash: PaymentHash, amount: u64) -> bool {
 pub(super) async fn drop_overdue_invoices(inner: Arc<Inner>) {
     loop {
         let dropped = block_in_place(|| {
-            let overdue = inner.invoices.overdue(unix_now());
-            for hash in &overdue {
+            let is_paid = |hash: &PaymentHash| {
+                let record = inner.node.payment(&payment_id(hash));
+                record.is_some_and(|record| record.status == PaymentStatus::Succeeded)
+            };
+            let overdue = inner.invoices.overdue(unix_now(), is_paid);
+            for hash in overdue.iter().take(CLEANED_AT_ONCE) {
                 if let Err(error) = inner.node.remove_payment(&payment_id(hash)) {
                     warn!(%error, "the record of an expired invoice could not be dropped");
                 } else if let Err(error) = inner.invoices.remove(hash) {
@@ -107,6 +115,6 @@ pub(super) async fn drop_overdue_invoices(inner: Arc<Inner>) {
             overdue.len()
         });
         debug!(dropped, "records of expired invoices");
-        tokio::time::sleep(CLEANING).await;
+        tokio::time::sleep(if dropped > CLEANED_AT_ONCE { RETRY } else { CLEANING }).await;
     }
 }

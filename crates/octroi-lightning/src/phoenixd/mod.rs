@@ -34,6 +34,21 @@ pub struct Phoenixd {
 }
 
 impl Phoenixd {
+    /// What a phoenixd can do.
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        msat_invoices: false,
+        chosen_preimage: false,
+        settlements: crate::Settlements::Resumable,
+        custodial: false,
+        pay: true,
+        fee_limit: false,
+        balances: true,
+        inbound: true,
+        channels: true,
+        forget: false,
+        buys_inbound: true,
+    };
+
     /// A client of the phoenixd at `url` (usually `http://127.0.0.1:9740`). Nothing is sent yet.
     ///
     /// `password` is `http-password` of its `phoenix.conf`, or `http-password-limited-access` for a gate that only
@@ -62,10 +77,11 @@ impl LightningNode for Phoenixd {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { msat_invoices: false, pay: true, fee_limit: false, forget: false, buys_inbound: true }
+        Self::CAPABILITIES
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
+        request.only_chosen_by_the_node()?;
         let sat = request.amount.ceil_to_sat();
         if sat <= 0 {
             return Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned()));
@@ -129,12 +145,7 @@ impl LightningNode for Phoenixd {
             .filter_map(|channel| channel.inbound_liquidity_sat)
             .fold(0, u64::saturating_add);
         let inbound = sat(inbound)?;
-        Ok(Balances {
-            outbound: sat(balance.balance_sat)?,
-            inbound,
-            inbound_htlc_max: inbound,
-            onchain_sat: 0,
-        })
+        Ok(Balances { outbound: sat(balance.balance_sat)?, inbound: Some(inbound), onchain_sat: 0 })
     }
 
     async fn info(&self) -> Result<NodeInfo, NodeError> {

@@ -127,6 +127,7 @@ async fn an_invoice_for_another_amount_is_not_handed_on() {
         amount: Msat::new(1_700),
         description: "é".repeat(100),
         expiry: Duration::from_secs(60),
+        preimage: None,
     };
     let (client, asked) = scripted(Box::new(move |_| (200, reply.clone())));
     assert!(matches!(client.create_invoice(request).await, Err(NodeError::BadReply(_))));

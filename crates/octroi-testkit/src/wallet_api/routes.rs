@@ -72,7 +72,7 @@ impl Wallet {
         let amount =
             amount.ok_or_else(|| Refusal::bad_request("amountSat is beyond all bitcoin".to_owned()))?;
         let expiry = Duration::from_secs(form.number("expirySeconds")?.unwrap_or(EXPIRY_SECS));
-        let request = InvoiceRequest { amount, description: description.to_owned(), expiry };
+        let request = InvoiceRequest { amount, description: description.to_owned(), expiry, preimage: None };
         let invoice = self.node.create_invoice(request).await?;
         let external_id = form.text("externalId").map(str::to_owned);
         self.book.lock().made(&invoice, description.to_owned(), external_id);

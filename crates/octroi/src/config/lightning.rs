@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::Secret;
+use super::{RateLimit, Secret};
 
 /// The Lightning node the gate is paid through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,55 @@ pub struct LightningConfig {
     pub invoice_expiry: Duration,
     /// Whose node it is.
     pub backend: LightningBackend,
+    /// Who is given how many invoices.
+    pub invoices: InvoicesConfig,
+    /// What the operator is told at once.
+    pub alerts: AlertsConfig,
+}
+
+/// Who is given how many invoices, and how fast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvoicesConfig {
+    /// For all strangers of one IPv4 /24 or IPv6 /48.
+    pub per_network: RateLimit,
+    /// For one known caller.
+    pub per_caller: RateLimit,
+    /// For all strangers, all who solved a puzzle, all who paid before, all with an access token: each.
+    pub per_class: RateLimit,
+    /// Unexpired invoices for each of these classes, 100..=50 000.
+    pub open_max: usize,
+    /// When strangers have to solve a puzzle before they get an invoice.
+    pub work: InvoiceWork,
+    /// How hard the puzzle is, 1..=30 bits.
+    pub work_bits: u8,
+    /// Invoices kept ready for each price, 0..=64.
+    pub ready: usize,
+}
+
+/// When strangers have to solve a puzzle before they get an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvoiceWork {
+    /// Never: over their allowance they wait.
+    Never,
+    /// When an allowance is used up.
+    OverLimit,
+    /// Always.
+    Always,
+}
+
+/// What the operator is told at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertsConfig {
+    /// An invoice, or booking a settlement, that takes longer is an alert.
+    pub slow: Duration,
+    /// Less room to receive, in satoshis, is an alert.
+    pub low_inbound_sat: Option<u64>,
+    /// How often the node is asked for it, 1 s to 1 h.
+    pub look_every: Duration,
+    /// Where alerts are posted as JSON.
+    pub webhook: Option<Url>,
+    /// A program that is started when there is too little room to receive: its name and arguments, no shell.
+    pub on_low_inbound: Vec<String>,
 }
 
 /// A Bitcoin chain.

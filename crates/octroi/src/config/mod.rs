@@ -25,7 +25,10 @@ mod server;
 mod tree;
 
 pub use args::ConfigArgs;
-pub use lightning::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Network, Phoenixd};
+pub use lightning::{
+    AlertsConfig, ChainSource, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend, LightningConfig,
+    Network, Phoenixd,
+};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, SecretsConfig};
 pub use outside::{Outside, Process};

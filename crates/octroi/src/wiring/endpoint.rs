@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use octroi_gate::invoices::{InvoiceDesk, Order};
 use octroi_gate::policy::Policy;
 use octroi_gate::{
     ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders, Till, TillSettings,
@@ -17,7 +18,7 @@ use octroi_server::upstream::{HttpSettings, HttpUpstream, StdioSettings, StdioUp
 use octroi_server::{Endpoint, GateTools, OriginRules, ToolNames};
 
 use super::policy::policy;
-use super::{Keys, Node, StartError};
+use super::{Keys, StartError};
 use crate::config::{self, Config, ServerConfig};
 
 /// How long a puzzle may be solved.
@@ -32,8 +33,6 @@ const POOL_MAX: usize = 256;
 /// The waits between restarts of a stdio server that dies.
 const RESTART_MIN: Duration = Duration::from_millis(200);
 const RESTART_MAX: Duration = Duration::from_secs(30);
-/// How long an invoice may be paid where no node says otherwise.
-const INVOICE_TTL_SECONDS: u64 = 3600;
 
 /// What an endpoint is built from.
 pub(super) struct Parts<'a> {
@@ -43,7 +42,7 @@ pub(super) struct Parts<'a> {
     pub(super) bound: Option<SocketAddr>,
     pub(super) keys: &'a Keys,
     pub(super) ledger: &'a Ledger,
-    pub(super) node: Option<&'a Node>,
+    pub(super) invoices: Option<&'a Arc<InvoiceDesk>>,
 }
 
 /// Builds the endpoint of one server.
@@ -85,10 +84,22 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     Ok(Endpoint::new(server.path.clone(), &server.resource, gate, upstream, origins))
 }
 
+/// One call of each tool that is named in full: what callers most often ask for.
+fn keep_ready(desk: &InvoiceDesk, service: &str, policy: &Policy) {
+    for (name, rule) in policy.tools.entries().filter(|(name, _)| !name.contains('*')) {
+        if let Some(price) = rule.price {
+            desk.keep_ready(Order::new(service, name, 1, price));
+        }
+    }
+}
+
 fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> {
     let Some(payment) = &parts.server.payment else { return Ok(None) };
     if !policy.has_prices() && payment.pow.is_none() {
         return Ok(None);
+    }
+    if let Some(desk) = parts.invoices {
+        keep_ready(desk, parts.server.service(), policy);
     }
     let work = payment.pow.as_ref().map(|pow| {
         let difficulty = Difficulty::from_bits(f64::from(pow.difficulty))
@@ -105,10 +116,9 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
     Ok(Some(Till::new(TillSettings {
         keys: Arc::clone(&parts.keys.master),
         ledger: parts.ledger.clone(),
-        node: parts.node.map(Node::handle),
+        invoices: parts.invoices.cloned(),
         location,
         credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
-        invoice_ttl_seconds: parts.node.map_or(INVOICE_TTL_SECONDS, |node| node.invoice_ttl_seconds),
         calls_max: if payment.single_use { 1 } else { payment.max_calls },
         work: work.transpose()?,
     })))

@@ -15,8 +15,6 @@ pub struct Node {
     handle: Arc<dyn LightningNode>,
     #[cfg(feature = "lightning-embedded")]
     embedded: Option<Arc<octroi_lightning::embedded::EmbeddedNode>>,
-    /// How long its invoices may be paid, in seconds.
-    pub invoice_ttl_seconds: u64,
 }
 
 impl Node {
@@ -25,7 +23,6 @@ impl Node {
     /// # Errors
     /// [`StartError::Lightning`].
     pub async fn start(config: &LightningConfig) -> Result<Self, StartError> {
-        let invoice_ttl_seconds = config.invoice_expiry.as_secs();
         match &config.backend {
             LightningBackend::Phoenixd(settings) => {
                 let password = octroi_lightning::Password::new(settings.password.reveal());
@@ -33,14 +30,13 @@ impl Node {
                     handle: Arc::new(Phoenixd::new(&settings.url, password)?),
                     #[cfg(feature = "lightning-embedded")]
                     embedded: None,
-                    invoice_ttl_seconds,
                 })
             }
             #[cfg(feature = "lightning-embedded")]
             LightningBackend::Embedded(node) => {
                 let settings = embedded::settings(config, node);
                 let node = Arc::new(octroi_lightning::embedded::EmbeddedNode::start(settings).await?);
-                Ok(Self { handle: Arc::clone(&node) as _, embedded: Some(node), invoice_ttl_seconds })
+                Ok(Self { handle: Arc::clone(&node) as _, embedded: Some(node) })
             }
             #[cfg(not(feature = "lightning-embedded"))]
             LightningBackend::Embedded(_) => Err(StartError::NoEmbeddedNode),

@@ -1,6 +1,7 @@
 //! From a checked configuration to a running gate.
 
 mod endpoint;
+mod invoices;
 mod keys;
 mod lightning;
 mod policy;
@@ -8,13 +9,14 @@ mod policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use octroi_gate::invoices::InvoiceDesk;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
-use octroi_lightning::{LightningNode, NodeError};
+use octroi_lightning::NodeError;
 use octroi_server::{Admin, Endpoint, Listener, Routes};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, LightningConfig};
 pub use keys::{KeyError, Keys};
 pub use lightning::Node;
 
@@ -96,17 +98,21 @@ impl Gate {
             Some(lightning) => Some(Node::start(lightning).await?),
             None => None,
         };
+        let invoices = match (&node, &config.lightning) {
+            (Some(node), Some(lightning)) => Some(Arc::new(invoices::desk(node.handle(), lightning)?)),
+            _ => None,
+        };
         let admin = match config.admin.listen {
             Some(address) if listen => Some(bind(address).await?),
             _ => None,
         };
         let mut endpoints = Vec::new();
         for server in &config.servers {
-            let parts =
-                endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, node: node.as_ref() };
+            let invoices = invoices.as_ref();
+            let parts = endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, invoices };
             endpoints.push(Arc::new(endpoint::build(&parts).await?));
         }
-        let background = background(&ledger, node.as_ref());
+        let background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
         Ok(Self { endpoints, ledger, node, listener, admin, metrics: config.admin.metrics, background })
     }
 
@@ -181,13 +187,18 @@ fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
     Ok(ledger)
 }
 
-fn background(ledger: &Ledger, node: Option<&Node>) -> Vec<JoinHandle<()>> {
+fn background(
+    ledger: &Ledger,
+    invoices: Option<&Arc<InvoiceDesk>>,
+    lightning: Option<&LightningConfig>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut tasks = vec![tokio::spawn(prune(ledger.clone()))];
-    if let Some(node) = node {
-        let node: Arc<dyn LightningNode> = node.handle();
-        tasks.push(tokio::spawn(octroi_gate::run_settlements(node, ledger.clone())));
+    if let (Some(desk), Some(lightning)) = (invoices, lightning) {
+        tasks.push(tokio::spawn(Arc::clone(desk).book_settlements(ledger.clone())));
+        tasks.push(tokio::spawn(Arc::clone(desk).tend()));
+        tasks.push(tokio::spawn(invoices::Watch::new(&lightning.alerts)?.carry(desk.alerts())));
     }
-    tasks
+    Ok(tasks)
 }
 
 async fn prune(ledger: Ledger) {

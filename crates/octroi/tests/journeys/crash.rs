@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use crate::harness::money::node;
 use crate::harness::{Market, soon};
 
 /// Calls that hang when the process is killed, of the five that are paid for.
@@ -36,6 +35,7 @@ async fn what_was_held_when_the_gate_died_is_given_back() {
     for _ in 0..4 {
         query().paid(&credential).send().await.worked();
     }
+    market.reconnect().await;
     query().paid(&credential).send().await.refused(402, "CREDENTIAL_SPENT");
     let ledger = market.gate.ledger().await;
     assert_eq!(
@@ -57,11 +57,9 @@ async fn a_payment_as_the_gate_dies_is_credited_once() {
     // The payer has the preimage; whether the gate's ledger has heard of it is chance.
     market.gate = market.gate.kill().start().await;
     query().paid(&credential).send().await.worked();
+    market.reconnect().await;
     query().paid(&credential).send().await.refused(402, "CREDENTIAL_SPENT");
 
-    let (id, address) = node(&market.gate);
-    market.payer.node.connect(&id, address).await.unwrap();
-    market.payer.node.channel_usable(&id, crate::harness::PATIENCE).await.unwrap();
     let credential = market.pay(&later).await;
     query().paid(&credential).send().await.worked();
     let ledger = market.gate.ledger().await;

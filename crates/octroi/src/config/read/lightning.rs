@@ -1,5 +1,8 @@
 //! `[lightning]`
 
+mod alerts;
+mod invoices;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,8 +56,11 @@ pub(super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<LightningC
             None
         }
     };
+    let remote = !matches!(backend, Some(LightningBackend::Embedded(_)));
+    let invoices = invoices::read(section.section("invoices"), remote);
+    let alerts = alerts::read(section.section("alerts"));
     section.finish();
-    Some(LightningConfig { network, invoice_expiry, backend: backend? })
+    Some(LightningConfig { network, invoice_expiry, backend: backend?, invoices, alerts })
 }
 
 const EMBEDDED_FIELDS: [&str; 5] = ["chain", "storage_dir", "listen", "alias", "trusted_peers"];

@@ -119,7 +119,7 @@ fn positive(field: &Field<'_>, most: i64) -> Option<i64> {
 }
 
 /// `10/m`, `100/h`, `5/30s`: so many calls per second, minute, hour or day, or per so many of them.
-fn rate_limit(field: &Field<'_>) -> Option<RateLimit> {
+pub(super) fn rate_limit(field: &Field<'_>) -> Option<RateLimit> {
     let written = field.text("10/m")?;
     let limit = parse_rate(written);
     if limit.is_none() {
@@ -131,7 +131,7 @@ fn rate_limit(field: &Field<'_>) -> Option<RateLimit> {
     limit
 }
 
-fn parse_rate(written: &str) -> Option<RateLimit> {
+pub(super) fn parse_rate(written: &str) -> Option<RateLimit> {
     let (calls, per) = written.split_once('/')?;
     let (count, unit) = per.trim().split_at_checked(per.trim().len().checked_sub(1)?)?;
     let unit = match unit {

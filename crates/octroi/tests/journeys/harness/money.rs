@@ -91,6 +91,13 @@ allow_private_addresses = true
         self.issuer.token(TokenSpec::new(subject, &self.gate.url))
     }
 
+    /// Brings the payer back to a gate that was started again.
+    pub(crate) async fn reconnect(&self) {
+        let (id, address) = node(&self.gate);
+        self.payer.node.connect(&id, address).await.unwrap();
+        self.payer.node.channel_usable(&id, PATIENCE).await.unwrap();
+    }
+
     /// Pays an invoice.
     pub(crate) async fn settle(&self, invoice: &str) -> Payment {
         self.payer.node.pay(invoice, FEE_MAX, PATIENCE).await.unwrap()

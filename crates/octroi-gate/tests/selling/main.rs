@@ -1,0 +1,11 @@
+//! Selling through the layer itself, with a real ledger and a scripted Lightning node: who is given an invoice, who is not,
+//! and what a payment becomes.
+
+#![allow(clippy::expect_used, reason = "a test may fail")]
+
+mod node;
+mod shop;
+
+mod flood;
+mod paying;
+mod trouble;
