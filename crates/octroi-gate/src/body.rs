@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use octroi_mcp::json;
 use octroi_mcp::message::Id;
 use octroi_mcp::reply;
 use octroi_mcp::sse::{self, Parser};
 use tokio::time::{Instant, Sleep};
 
-use crate::charge::Charge;
+use crate::charge::{Answered, Charge};
 use crate::listing::Listing;
 
 /// Errors of bodies, whatever made them.
@@ -89,21 +90,24 @@ struct Events<B: Body<Data = Bytes> + Send + Unpin + 'static> {
     parser: Parser,
     keep_alive: Pin<Box<Sleep>>,
     first_byte_left: bool,
+    /// What the upstream has sent.
+    bytes: u64,
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     fn new(body: B, watch: Watch) -> Self {
         let parser = Parser::new(watch.event_bytes_max);
         let keep_alive = Box::pin(tokio::time::sleep(KEEP_ALIVE));
-        Self { body: Some(body), watch, parser, keep_alive, first_byte_left: false }
+        Self { body: Some(body), watch, parser, keep_alive, first_byte_left: false, bytes: 0 }
     }
 
     /// Looks at a chunk and says what goes to the caller for it.
     fn pass(&mut self, chunk: Bytes) -> Result<Bytes, BoxError> {
         let frames = self.parser.push(&chunk)?;
         let Some(listing) = self.watch.listing.take() else {
+            self.bytes += chunk.len() as u64;
             for data in frames.iter().filter_map(|frame| frame.data.as_deref()) {
-                settle(&mut self.watch.charge, data);
+                settle(&mut self.watch.charge, data, self.bytes);
             }
             return Ok(chunk);
         };
@@ -181,9 +185,10 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
 }
 
 /// Ends the charge as the outcome of the reply demands; any other message on the way to it ends nothing.
-fn settle(due: &mut Option<Due>, message: &[u8]) {
+fn settle(due: &mut Option<Due>, message: &[u8], bytes: u64) {
     if let Some(due) = due.take_if(|due| due.is_answered_by(message)) {
-        due.charge.settle(reply::outcome(message));
+        let answered = Answered { bytes, result: json::get(message, "result") };
+        due.charge.settle(reply::outcome(message), answered);
     }
 }
 
@@ -191,7 +196,11 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Events<B> {
     fn drop(&mut self) {
         if let Some(due) = self.watch.charge.take() {
             // The caller went away. Before the first byte it had nothing; after it, it may have had everything it wanted.
-            if self.first_byte_left { due.charge.capture() } else { due.charge.void() }
+            if self.first_byte_left {
+                due.charge.capture(Answered { bytes: self.bytes, result: None });
+            } else {
+                due.charge.void();
+            }
         }
         if self.watch.survives_caller
             && let Some(body) = self.body.take()

@@ -1,7 +1,12 @@
 //! A call's price, held until the call has ended.
 
+use std::time::Instant;
+
+use octroi_l402::Msat;
 use octroi_ledger::{LedgerError, OpenHold, Unit};
 use octroi_mcp::reply::{Outcome, ResultType};
+
+use crate::price::{Meter, Usage};
 
 /// Money (or work) held for one call. It ends exactly once: captured or voided; dropping it voids it.
 #[must_use = "a charge that is dropped is voided"]
@@ -11,6 +16,7 @@ pub struct Charge {
     amount: i64,
     balance_after: i64,
     charge_failed: bool,
+    metered: Option<(Meter, Instant)>,
 }
 
 /// How a charge ended, in its unit.
@@ -22,10 +28,25 @@ pub struct Settled {
     pub balance: i64,
 }
 
+/// What is known of an answer when its charge ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answered<'a> {
+    /// Bytes that the server sent.
+    pub bytes: u64,
+    /// The raw `result`, where there is one.
+    pub result: Option<&'a [u8]>,
+}
+
 impl Charge {
     pub(crate) fn new(hold: OpenHold, unit: Unit, amount: i64, charge_failed: bool) -> Self {
         let balance_after = hold.balance_after();
-        Self { hold, unit, amount, balance_after, charge_failed }
+        Self { hold, unit, amount, balance_after, charge_failed, metered: None }
+    }
+
+    /// The same charge, of which is captured what `meter` says. Work is counted in calls, which no meter divides.
+    pub(crate) fn metered(self, meter: Option<&Meter>) -> Self {
+        let meter = meter.filter(|_| self.unit == Unit::Msat);
+        Self { metered: meter.map(|meter| (meter.clone(), Instant::now())), ..self }
     }
 
     /// What is counted: millisatoshi or calls bought with work.
@@ -61,29 +82,34 @@ impl Charge {
     /// | a JSON-RPC error, anything else | voided |
     ///
     /// Returns what was charged and what the account has left, in the charge's unit.
-    pub fn settle(self, outcome: Outcome) -> Settled {
+    pub fn settle(self, outcome: Outcome, answered: Answered<'_>) -> Settled {
         let earned = match outcome {
             Outcome::Result { result_type: ResultType::InputRequired, .. } => false,
             Outcome::Result { is_error, .. } => !is_error || self.charge_failed,
             Outcome::Error { .. } | Outcome::Other | Outcome::Malformed => false,
         };
-        let (amount, balance) = (self.amount, self.balance_after);
-        if earned {
-            self.capture();
-            Settled { charged: amount, balance }
-        } else {
-            self.void();
-            Settled { charged: 0, balance: balance + amount }
-        }
+        if earned { self.capture(answered) } else { self.void() }
     }
 
-    /// The call was delivered: the whole price is earned.
-    pub fn capture(self) {
-        self.hold.capture(self.amount);
+    /// The call was delivered: the price is earned, or what the meter says of it.
+    pub fn capture(self, answered: Answered<'_>) -> Settled {
+        let charged = match &self.metered {
+            None => self.amount,
+            Some((meter, since)) => {
+                let Answered { bytes, result } = answered;
+                let usage = Usage { bytes, elapsed: since.elapsed(), result };
+                meter.charge(Msat::new(self.amount), &usage).as_i64()
+            }
+        };
+        let balance = self.balance_after + (self.amount - charged);
+        self.hold.capture(charged);
+        Settled { charged, balance }
     }
 
     /// The call failed: the payer has the price back as credit.
-    pub fn void(self) {
+    pub fn void(self) -> Settled {
+        let balance = self.balance_after + self.amount;
         self.hold.void();
+        Settled { charged: 0, balance }
     }
 }

@@ -12,11 +12,12 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use octroi_mcp::era::Era;
+use octroi_mcp::json;
 use octroi_mcp::message::{Kind, Message};
 use octroi_mcp::reply::{self, Outcome};
 
 use crate::body::{BoxError, Due, GateBody, Watch, drain};
-use crate::charge::Charge;
+use crate::charge::{Answered, Charge};
 use crate::credentials;
 use crate::forward::clean_reply;
 use crate::gate::Gate;
@@ -139,7 +140,8 @@ impl Exchange<'_, '_> {
         let outcome = if answered { reply::outcome(&bytes) } else { Outcome::Malformed };
         self.durable().await?;
         if let Some(charge) = self.charge.take() {
-            let settled = charge.settle(outcome);
+            let result = json::get(&bytes, "result");
+            let settled = charge.settle(outcome, Answered { bytes: bytes.len() as u64, result });
             announce(&mut parts.headers, settled.charged, settled.balance);
         }
         Ok(GateBody::whole(bytes))

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use http::header::ACCEPT;
 use octroi_identity::Caller;
+use octroi_l402::Msat;
 use octroi_mcp::era::Era;
 use octroi_mcp::headers;
 use octroi_mcp::json;
@@ -23,6 +24,7 @@ use crate::limit::Limiter;
 use crate::listing::Listing;
 use crate::own_tools::{self, OwnTools};
 use crate::policy::{Policy, Rule, SubjectKind};
+use crate::price::Price;
 use crate::reason::Reason;
 use crate::refusal::{Form, Refusal};
 use crate::till::{Sale, Till};
@@ -181,9 +183,9 @@ impl Gate {
         let Some(subject) = subject else { return Ok(Admission { caller, charge: None, own_tool }) };
         let (_, name) = named(subject);
         self.limit_rate(rule, name, caller.as_deref(), call.peer)?;
-        let charge = match rule.price {
+        let charge = match price_of(rule, call.message)? {
             None => None,
-            Some(price) => {
+            Some((pricing, price)) => {
                 let till = self.till.as_ref().ok_or_else(|| {
                     Refusal::new(
                         Reason::NoLiquidity,
@@ -194,6 +196,7 @@ impl Gate {
                     service: &self.service,
                     subject: name,
                     price,
+                    pricing,
                     rule,
                     arguments: call.message.params.arguments,
                     owner: caller.as_ref().map(|caller| caller.principal),
@@ -300,6 +303,16 @@ fn network_of(peer: IpAddr) -> IpAddr {
             IpAddr::V6(Ipv6Addr::from_bits(prefix))
         }
     }
+}
+
+/// What this very call costs; `None`: nothing.
+fn price_of<'r>(rule: &'r Rule, message: &Message<'_>) -> Result<Option<(&'r Price, Msat)>, Box<Refusal>> {
+    let Some(pricing) = &rule.price else { return Ok(None) };
+    let price = pricing.for_call(message.params.arguments).map_err(|why| {
+        let text = format!("no price follows from the arguments of this call: {why}");
+        Refusal::new(Reason::InvalidArguments, text)
+    })?;
+    Ok((price > Msat::ZERO).then_some((pricing, price)))
 }
 
 fn named(subject: Subject<'_>) -> (SubjectKind, &str) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::own_tools::{self, OwnTools};
 use crate::policy::{Policy, Rule};
+use crate::price::{Held, Metered, Price};
 
 /// `_meta` key under which a tool's price stands in `tools/list`.
 pub const PRICE_KEY: &str = "dev.octroi/price";
@@ -65,15 +66,53 @@ impl Listing {
 
 /// What is announced of a rule: the price of a call and the ways to pay it. Free tools announce nothing.
 pub fn announcement(rule: &Rule) -> Option<Value> {
-    let price = rule.price?;
-    let mut methods = vec!["l402"];
-    if rule.work_accepted {
-        methods.push("pow");
+    let mut told = announced(rule.price.as_ref()?);
+    told["methods"] = if rule.work_accepted { json!(["l402", "pow"]) } else { json!(["l402"]) };
+    told["requires_identity"] = json!(rule.requires_identity);
+    if rule.free_per_day > 0 {
+        told["free_per_day"] = json!(rule.free_per_day);
     }
-    Some(json!({
-        "msat": price.as_i64(),
-        "sats": price.as_i64() as f64 / 1000.0,
-        "methods": methods,
-        "requires_identity": rule.requires_identity,
-    }))
+    Some(told)
+}
+
+/// A price as it is announced.
+///
+/// `msat` is the most that a call can cost, so that who knows no other field never spends more than it thought.
+pub fn announced(price: &Price) -> Value {
+    let (least, most) = price.bounds();
+    let mut told = json!({
+        "model": "fixed",
+        "msat": most.as_i64(),
+        "sats": most.as_i64() as f64 / 1000.0,
+    });
+    if let Held::Formula { formula, .. } = &price.held {
+        told["model"] = json!("formula");
+        told["min_msat"] = json!(least.as_i64());
+        told["formula"] = json!(formula.source());
+    }
+    if let Some(meter) = &price.meter {
+        told["model"] = json!("metered");
+        told["min_msat"] = json!(meter.base.min(least).as_i64());
+        told["meter"] = json!({
+            "counts": counted(&meter.counts),
+            "base_msat": meter.base.as_i64(),
+            "msat": meter.rate.as_i64(),
+            "per": meter.per,
+        });
+    }
+    let bundles: Vec<Value> =
+        price.bundles.iter().map(|bundle| json!({"calls": bundle.calls, "pay": bundle.pay})).collect();
+    if !bundles.is_empty() {
+        told["bundles"] = json!(bundles);
+    }
+    told
+}
+
+/// What a meter counts, in a word, or as the pointer into the result.
+fn counted(counts: &Metered) -> &str {
+    match counts {
+        Metered::Bytes => "bytes",
+        Metered::Seconds => "seconds",
+        Metered::Said(pointer) => pointer.as_str(),
+    }
 }

@@ -12,6 +12,8 @@ pub enum Reason {
     CredentialSpent,
     /// The access token is genuine but lacks a scope that this call needs.
     InsufficientScope,
+    /// The price follows from the call's arguments, and none follows from these.
+    InvalidArguments,
     /// The payment credential could not be read, was not signed by this gate, or is bound to another caller.
     InvalidMacaroon,
     /// The proof of work is forged, expired, unsolved, already spent, or meant for another call.
@@ -44,10 +46,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their codes; the index of a reason is its place in metrics.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::CredentialExpired,
         Self::CredentialSpent,
         Self::InsufficientScope,
+        Self::InvalidArguments,
         Self::InvalidMacaroon,
         Self::InvalidSolution,
         Self::InvalidToken,
@@ -70,6 +73,7 @@ impl Reason {
             Self::CredentialExpired => "CREDENTIAL_EXPIRED",
             Self::CredentialSpent => "CREDENTIAL_SPENT",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+            Self::InvalidArguments => "INVALID_ARGUMENTS",
             Self::InvalidMacaroon => "INVALID_MACAROON",
             Self::InvalidSolution => "INVALID_SOLUTION",
             Self::InvalidToken => "INVALID_TOKEN",
@@ -102,7 +106,7 @@ impl Reason {
             | Self::PaymentRequired
             | Self::PaymentUnverified
             | Self::WrongTool => StatusCode::PAYMENT_REQUIRED,
-            Self::MalformedRequest => StatusCode::BAD_REQUEST,
+            Self::InvalidArguments | Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::LedgerUnavailable | Self::NoLiquidity | Self::VerificationFailed => {
                 StatusCode::SERVICE_UNAVAILABLE

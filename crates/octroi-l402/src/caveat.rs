@@ -9,7 +9,10 @@
 //! | `<service>_max_msat=<n>` | the most that one call may cost | the least |
 //! | `<service>_arguments_sha256=<hex>` | only a call with these arguments | must agree |
 //! | `<service>_principal=<hex>` | only for this principal | must agree |
+//! | `<service>_budget_msat=<n>:<label>` | the most it may spend of its account, counted under the label | the least |
+//! | `<service>_budget_calls=<n>:<label>` | the most calls it may make, counted under the label | the least |
 //! | `<service>_price_msat=<n>` | the price the issuer promised for one call | the highest |
+//! | `<service>_price_for=<hex>` | the promise is for a call with these arguments only | as the issuer wrote it |
 //! | `preimage=<hex>` | added by some clients: the preimage itself | must agree |
 //!
 //! Unknown caveats are skipped, as L402 asks; a known one with a malformed value makes the whole token malformed.
@@ -19,7 +22,11 @@
 //! they come before the first `services` caveat: every token is minted with one, and nobody can insert before it.
 //! Behind it, `_principal` still restricts and `_price_msat` can only raise a promise that was made.
 
+mod budget;
+
 use crate::{Msat, hex32};
+
+pub use budget::{Budget, Counted, MAX_BUDGETS};
 
 /// The condition that carries a client's preimage inside the macaroon.
 pub const PREIMAGE: &str = "preimage";
@@ -32,6 +39,7 @@ const MAX_MSAT: &str = "max_msat";
 const ARGUMENTS: &str = "arguments_sha256";
 const PRINCIPAL: &str = "principal";
 const PRICE: &str = "price_msat";
+const PRICE_FOR: &str = "price_for";
 /// The tier new tokens carry. Tiers are read strictly but grant nothing.
 const TIER: u8 = 0;
 
@@ -45,8 +53,8 @@ pub enum TermsError {
     #[error("a caveat's value cannot be read")]
     Malformed,
     /// A name is empty or holds a control character or one that separates names (a comma; in a service's name also `:`
-    /// or `=`), so that no caveat can say it. The issuer's fault.
-    #[error("a name cannot be written in a caveat")]
+    /// or `=`), or a budget is out of its bounds, so that no caveat can say it. The issuer's fault.
+    #[error("a name or a budget cannot be written in a caveat")]
     Unwritable,
     /// The terms contradict themselves or leave no tool, so there is nothing to mint. The holder's fault.
     #[error("the terms permit nothing")]
@@ -67,6 +75,8 @@ pub struct Terms {
     pub valid_until: Option<u64>,
     /// What the issuer promised one call costs; `None`: the price of the day.
     pub price: Option<Msat>,
+    /// SHA-256 of the only arguments the promise is for; `None`: whatever they are. Written only beside a price.
+    pub price_for: Option<[u8; 32]>,
     /// The most one call may cost; `None`: any price. A holder sets it before lending the token.
     pub max_price: Option<Msat>,
     /// SHA-256 of the only arguments it may be used with; `None`: any.
@@ -75,6 +85,8 @@ pub struct Terms {
     pub principal: Option<[u8; 32]>,
     /// The most calls it may make; `None`: as many as its account pays for. The ledger counts.
     pub calls: Option<u32>,
+    /// What it may spend of its account, at most [`MAX_BUDGETS`]. The ledger counts.
+    pub budgets: Vec<Budget>,
     /// The principal the *issuer* bound the token to, if it did; see [`Terms::vouch_for`].
     ///
     /// A caller who sends no identity but a token with this may be taken for that principal within the token's
@@ -108,10 +120,12 @@ impl Terms {
             tools: None,
             valid_until: None,
             price: None,
+            price_for: None,
             max_price: None,
             arguments_digest: None,
             principal: None,
             calls: None,
+            budgets: Vec::new(),
             vouched_principal: None,
             contradiction: None,
         }
@@ -153,10 +167,19 @@ impl Terms {
         Ok(())
     }
 
+    /// The price the issuer promised for a call with these arguments; `None`: the price of the day. A promise counts only for
+    /// the tools it was made for, so a token that is good for any tool promises nothing.
+    ///
+    /// `arguments_digest` is called only where the promise is bound to arguments.
+    pub fn promised(&self, arguments_digest: impl FnOnce() -> [u8; 32]) -> Option<Msat> {
+        self.tools.as_ref()?;
+        self.price.filter(|_| self.price_for.is_none_or(|bound| bound == arguments_digest()))
+    }
+
     /// The caveats that say these terms, in the order in which they must be minted.
     ///
     /// # Errors
-    /// [`TermsError::Unwritable`] where the service's or a tool's name cannot stand in a caveat,
+    /// [`TermsError::Unwritable`] where the service's or a tool's name or a budget cannot stand in a caveat,
     /// [`TermsError::Contradictory`] where [`Terms::contradiction`] is set or `tools` is empty.
     pub fn to_caveats(&self) -> Result<Vec<String>, TermsError> {
         let service = &self.service;
@@ -164,7 +187,9 @@ impl Terms {
         if self.contradiction.is_some() || self.tools.as_ref().is_some_and(Vec::is_empty) {
             return Err(TermsError::Contradictory);
         }
-        if !is_writable(service, &[',', ':', '=']) || !tools.iter().all(|tool| is_writable(tool, &[','])) {
+        let names =
+            is_writable(service, &[',', ':', '=']) && tools.iter().all(|tool| is_writable(tool, &[',']));
+        if !names || self.budgets.len() > MAX_BUDGETS || !self.budgets.iter().all(Budget::is_writable) {
             return Err(TermsError::Unwritable);
         }
         let own = |condition: &str, value: String| format!("{service}_{condition}={value}");
@@ -174,12 +199,15 @@ impl Terms {
         let appended = self.principal.filter(|_| self.principal != self.vouched_principal);
         let mut caveats = Vec::new();
         caveats.extend(self.price.map(|price| own(PRICE, price.as_i64().to_string())));
+        let promised_for = self.price_for.filter(|_| self.price.is_some());
+        caveats.extend(promised_for.map(|digest| own(PRICE_FOR, hex::encode(digest))));
         caveats.extend(self.vouched_principal.map(principal));
         caveats.push(format!("services={service}:{TIER}"));
         caveats.extend(self.tools.as_ref().map(|tools| own(CAPABILITIES, tools.join(","))));
         caveats.extend(self.valid_until.map(|at| own(VALID_UNTIL, at.to_string())));
         caveats.extend(self.calls.map(|calls| own(CALLS, calls.to_string())));
         caveats.extend(self.max_price.map(|most| own(MAX_MSAT, most.as_i64().to_string())));
+        caveats.extend(self.budgets.iter().map(|budget| own(budget.counted.condition(), budget.value())));
         caveats.extend(self.arguments_digest.map(|digest| own(ARGUMENTS, hex::encode(digest))));
         caveats.extend(appended.map(principal));
         Ok(caveats)
@@ -225,6 +253,15 @@ impl Terms {
             if issuer_speaks || self.price.is_some() {
                 self.price = self.price.max(Some(price));
             }
+        } else if known(PRICE_FOR) {
+            let promised_for = digest(value)?;
+            if issuer_speaks {
+                self.price_for = Some(promised_for);
+            }
+        } else if known(Counted::Msat.condition()) {
+            return budget::add(&mut self.budgets, Counted::Msat, value);
+        } else if known(Counted::Calls.condition()) {
+            return budget::add(&mut self.budgets, Counted::Calls, value);
         } else if known(ARGUMENTS) {
             if !agree(&mut self.arguments_digest, digest(value)?) {
                 self.contradiction = Some(NotPermitted::WrongArguments);

@@ -20,7 +20,7 @@ pub mod keys;
 pub mod macaroon;
 
 pub use amount::Msat;
-pub use caveat::Terms;
+pub use caveat::{Budget, Counted, Terms};
 pub use challenge::{Challenge, Offer};
 pub use credential::{Credential, NotPermitted, Verified, VerifyError, authenticate, verify};
 pub use identifier::{Identifier, IdentifierError, PaymentHash, Preimage, TokenId};

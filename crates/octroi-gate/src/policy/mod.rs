@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn priced(msat: i64) -> Rule {
-        Rule { price: Some(octroi_l402::Msat::new(msat)), ..Rule::FREE }
+        Rule { price: Some(crate::price::Price::fixed(octroi_l402::Msat::new(msat))), ..Rule::FREE }
     }
 
     #[test]

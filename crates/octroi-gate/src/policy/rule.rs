@@ -1,8 +1,7 @@
 //! What one call needs and costs.
 
-use octroi_l402::Msat;
-
 use crate::limit::Rate;
+use crate::price::Price;
 
 /// What the policy demands of a call before it is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +12,10 @@ pub struct Rule {
     pub requires_identity: bool,
     /// Scopes the token must carry, all of them.
     pub scopes: Vec<String>,
-    /// What one call costs; `None` is free. Always positive.
-    pub price: Option<Msat>,
+    /// What one call costs; `None` is free.
+    pub price: Option<Price>,
+    /// How many calls a day each caller has for nothing before they cost something.
+    pub free_per_day: u32,
     /// Whether a proof of work may stand in for the price.
     pub work_accepted: bool,
     /// How often one caller may call it.
@@ -30,6 +31,7 @@ impl Rule {
         requires_identity: false,
         scopes: Vec::new(),
         price: None,
+        free_per_day: 0,
         work_accepted: false,
         rate: None,
         charge_failed: false,

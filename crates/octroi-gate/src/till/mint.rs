@@ -23,6 +23,8 @@ const RETRY_SECONDS: u64 = 5;
 pub(super) struct Offer {
     pub(super) token_id: TokenId,
     pub(super) calls: u32,
+    /// What one of them costs with the credential that this buys.
+    each: Msat,
     /// Until when it may be made again, in Unix seconds: half of the shorter of the invoice's and the macaroon's lives, so
     /// that whoever takes it has time to pay and to use it.
     pub(super) repeat_until: u64,
@@ -102,7 +104,7 @@ impl Till {
 
     async fn new_offer(&self, sale: &Sale<'_>, asker: Asker, calls: u32) -> Result<Offer, NoOffer> {
         let desk = self.settings.invoices.as_ref().ok_or(NoInvoice::NoLiquidity)?;
-        let total = sale.price.checked_mul(i64::from(calls)).ok_or(NoInvoice::NoLiquidity)?;
+        let (total, each) = sale.pricing.for_calls(sale.price, calls).ok_or(NoInvoice::NoLiquidity)?;
         let order = Order::new(sale.service, sale.subject, calls, total);
         let invoice = desk.invoice(asker, order).await?;
         let token_id = self.settings.keys.generate_token_id().map_err(|error| {
@@ -111,7 +113,7 @@ impl Till {
         })?;
         let valid_until = sale.now + self.settings.credential_ttl_seconds;
         let identifier = Identifier { payment_hash: invoice.payment_hash, token_id };
-        let macaroon = self.macaroon(sale, identifier, valid_until).ok_or(NoOffer::Ledger)?;
+        let macaroon = self.macaroon(sale, identifier, each, valid_until).ok_or(NoOffer::Ledger)?;
         let quote = Quote {
             payment_hash: invoice.payment_hash,
             token_id,
@@ -120,7 +122,7 @@ impl Till {
             tool: sale.subject.to_owned(),
             calls,
             price: invoice.amount,
-            call_price: sale.price,
+            call_price: each,
             created_at: sale.now,
             expires_at: invoice.expires_at,
             macaroon_expires_at: valid_until,
@@ -131,20 +133,27 @@ impl Till {
             NoOffer::Ledger
         })?;
         let life = self.settings.credential_ttl_seconds.min(invoice.expires_at.saturating_sub(sale.now));
-        Ok(Offer { token_id, calls, repeat_until: sale.now + life / 2, macaroon, invoice })
+        Ok(Offer { token_id, calls, each, repeat_until: sale.now + life / 2, macaroon, invoice })
     }
 
     /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, and to the caller where
     /// the rule asks for one; the balance of its account bounds it in any case.
-    fn macaroon(&self, sale: &Sale<'_>, identifier: Identifier, valid_until: u64) -> Option<Vec<u8>> {
+    fn macaroon(
+        &self,
+        sale: &Sale<'_>,
+        identifier: Identifier,
+        each: Msat,
+        valid_until: u64,
+    ) -> Option<Vec<u8>> {
         let mut terms = Terms::new(sale.service);
         terms.tools = Some(vec![sale.subject.to_owned()]);
         terms.valid_until = Some(valid_until);
-        terms.price = Some(sale.price);
+        terms.price = Some(each);
+        terms.price_for = sale.priced_for();
         terms.principal = sale.owner.filter(|_| sale.rule.requires_identity);
         // A URI holds characters that no caveat can: such a credential is bound by its account alone.
         let caveats = terms.to_caveats().or_else(|_| {
-            terms.tools = None;
+            (terms.tools, terms.price) = (None, None);
             terms.to_caveats()
         });
         self.sign(&identifier, &caveats.ok()?)
@@ -183,6 +192,7 @@ impl Till {
                     "payment_hash": hex::encode(offer.invoice.payment_hash.as_bytes()),
                     "amount_msat": offer.invoice.amount.as_i64(),
                     "calls": offer.calls,
+                    "call_msat": offer.each.as_i64(),
                     "expires_at": offer.invoice.expires_at,
                 }),
             );

@@ -19,6 +19,7 @@ use crate::charge::Charge;
 use crate::credentials::Proof;
 use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::policy::Rule;
+use crate::price::Price;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
@@ -59,11 +60,15 @@ pub struct Till {
 }
 
 /// One call to be paid for.
+#[derive(Clone, Copy)]
 pub(crate) struct Sale<'a> {
     pub(crate) service: &'a str,
     /// The tool's name, the resource's URI or the prompt's name.
     pub(crate) subject: &'a str,
+    /// What is held for it today.
     pub(crate) price: Msat,
+    /// What that follows from.
+    pub(crate) pricing: &'a Price,
     pub(crate) rule: &'a Rule,
     /// The raw arguments.
     pub(crate) arguments: Option<&'a [u8]>,
@@ -77,6 +82,13 @@ pub(crate) struct Sale<'a> {
     pub(crate) calls: Option<u32>,
     /// Unix seconds.
     pub(crate) now: u64,
+}
+
+impl Sale<'_> {
+    /// The digest of the arguments, where the price is one for these arguments only.
+    fn priced_for(&self) -> Option<[u8; 32]> {
+        self.pricing.depends_on_arguments().then(|| arguments_digest(self.arguments))
+    }
 }
 
 impl Till {
@@ -173,6 +185,9 @@ impl Till {
             Err(VerifyError::Expired { at }) => return Err(self.expired(sale, credential, at).await),
             Err(error) => return Err(Problem::new(Reason::InvalidMacaroon, error)),
         };
+        // What was promised when the credential was sold is kept, should the price have risen since.
+        let promised = verified.terms.promised(|| arguments_digest(sale.arguments));
+        let sale = &Sale { price: promised.map_or(sale.price, |price| price.min(sale.price)), ..*sale };
         permit(sale, &verified)?;
         let account = AccountRef::Token(verified.token_id);
         match self.hold(sale, account, Unit::Msat).await {
@@ -247,7 +262,7 @@ impl Till {
         };
         let request = HoldRequest::new(account, unit, amount, sale.service, sale.subject);
         let hold = self.settings.ledger.hold(&request).await?;
-        Ok(Charge::new(hold, unit, amount, sale.rule.charge_failed))
+        Ok(Charge::new(hold, unit, amount, sale.rule.charge_failed).metered(sale.pricing.meter.as_ref()))
     }
 }
 

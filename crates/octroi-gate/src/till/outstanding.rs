@@ -32,6 +32,7 @@ enum Wisher {
 pub(super) struct Wish {
     wisher: Wisher,
     subject: String,
+    price_for: Option<[u8; 32]>,
     price_msat: i64,
     calls: u32,
 }
@@ -82,6 +83,7 @@ impl Wish {
             (None, None, Some(session)) => Wisher::Session(session),
             (None, None, None) => return None,
         };
-        Some(Self { wisher, subject: sale.subject.to_owned(), price_msat: sale.price.as_i64(), calls })
+        let (subject, price_msat) = (sale.subject.to_owned(), sale.price.as_i64());
+        Some(Self { wisher, subject, price_for: sale.priced_for(), price_msat, calls })
     }
 }

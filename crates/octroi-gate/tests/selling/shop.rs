@@ -11,6 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use octroi_gate::invoices::{InvoiceDesk, InvoiceSettings, MintLimits};
 use octroi_gate::policy::{Pattern, Policy, Rule, Rules};
+use octroi_gate::price::Price;
 use octroi_gate::{
     BoxError, ChallengeStyle, Gate, GateLayer, GateParts, Limits, Rate, RequestHeaders, Till, TillSettings,
 };
@@ -99,7 +100,7 @@ impl Shop {
         let keys = Arc::new(MasterKeys::new((1, [7; 32])));
         let node = Arc::new(ScriptedNode::default());
         let desk = Arc::new(InvoiceDesk::new(Arc::clone(&node) as _, settings).expect("randomness"));
-        let rule = Rule { price: Some(Msat::new(PRICE)), ..Rule::FREE };
+        let rule = Rule { price: Some(Price::fixed(Msat::new(PRICE))), ..Rule::FREE };
         let free = || Rules::new([], Rule::FREE);
         let gate = Gate::new(GateParts {
             service: "mcp".to_owned(),

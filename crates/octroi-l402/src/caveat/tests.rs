@@ -14,6 +14,10 @@ fn never() -> [u8; 32] {
     panic!("the arguments' digest is not needed")
 }
 
+fn bob(counted: Counted, most: i64) -> Budget {
+    Budget { label: "bob".to_owned(), counted, most }
+}
+
 fn full() -> Terms {
     Terms {
         tools: Some(vec!["search".to_owned(), "fetch".to_owned()]),
@@ -22,6 +26,8 @@ fn full() -> Terms {
         max_price: Some(Msat::new(5000)),
         arguments_digest: Some([1; 32]),
         calls: Some(100),
+        price_for: Some([3; 32]),
+        budgets: vec![bob(Counted::Msat, 5000), bob(Counted::Calls, 7)],
         ..Terms::new("toll").vouch_for([2; 32])
     }
 }
@@ -33,12 +39,15 @@ fn what_is_minted_is_what_is_read() {
         caveats,
         [
             "toll_price_msat=3000",
+            &format!("toll_price_for={}", hex_of(3)),
             &format!("toll_principal={}", hex_of(2)),
             "services=toll:0",
             "toll_capabilities=search,fetch",
             "toll_valid_until=1800000000",
             "toll_calls=100",
             "toll_max_msat=5000",
+            "toll_budget_msat=5000:bob",
+            "toll_budget_calls=7:bob",
             &format!("toll_arguments_sha256={}", hex_of(1)),
         ]
     );
@@ -115,6 +124,14 @@ fn malformed_values_of_known_caveats_fail_closed() {
         "toll_price_msat=-1",
         "toll_arguments_sha256=",
         "toll_principal=zz",
+        "toll_price_for=zz",
+        "toll_budget_msat=5",
+        "toll_budget_msat=5:",
+        "toll_budget_msat=:bob",
+        "toll_budget_msat=-1:bob",
+        "toll_budget_calls=5:b b",
+        "toll_budget_calls=9223372036854775808:bob",
+        &format!("toll_budget_msat=1:{}", "b".repeat(65)),
         &format!("toll_principal={hex63}"),
         &format!("toll_arguments_sha256={hex63}"),
     ] {
@@ -145,6 +162,43 @@ fn repetition_only_restricts() {
     assert_eq!(none.permit("a", never, None), Err(NotPermitted::WrongTool));
     assert_eq!(none.permit("b", never, None), Err(NotPermitted::WrongTool));
     assert_eq!(none.to_caveats(), Err(TermsError::Contradictory));
+}
+
+#[test]
+fn of_budgets_under_one_label_the_smaller_counts() {
+    let terms = read(&[
+        "services=toll:0",
+        "toll_budget_msat=5000:bob",
+        "toll_budget_msat=9000:bob",
+        "toll_budget_calls=7:bob",
+        "toll_budget_msat=100:carol",
+        "toll_budget_calls=3:bob",
+    ])
+    .unwrap();
+    let carol = Budget { label: "carol".to_owned(), counted: Counted::Msat, most: 100 };
+    assert_eq!(terms.budgets, [bob(Counted::Msat, 5000), bob(Counted::Calls, 3), carol]);
+    let many: Vec<String> = (0..=MAX_BUDGETS).map(|n| format!("toll_budget_msat=1:b{n}")).collect();
+    let many: Vec<&str> = ["services=toll:0"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert_eq!(read(&many), Err(TermsError::Malformed));
+    assert!(read(&many[..=MAX_BUDGETS]).is_ok());
+    let unwritable = Terms { budgets: vec![bob(Counted::Msat, -1)], ..Terms::new("toll") };
+    assert_eq!(unwritable.to_caveats(), Err(TermsError::Unwritable));
+}
+
+#[test]
+fn a_promise_is_for_its_tools_and_arguments() {
+    let promise = |caveats: &[&str]| read(caveats).unwrap().promised(|| [1; 32]);
+    let price = Some(Msat::new(3000));
+    assert_eq!(promise(&["toll_price_msat=3000", "services=toll:0", "toll_capabilities=a"]), price);
+    assert_eq!(promise(&["toll_price_msat=3000", "services=toll:0"]), None);
+    for (byte, promised) in [(1, price), (2, None)] {
+        let bound = format!("toll_price_for={}", hex_of(byte));
+        let caveats = ["toll_price_msat=3000", &bound, "services=toll:0", "toll_capabilities=a"];
+        assert_eq!(promise(&caveats), promised);
+        // A holder cannot make it a promise for other arguments.
+        let other = format!("toll_price_for={}", hex_of(3 - byte));
+        assert_eq!(promise(&[&caveats[..], &[&other]].concat()), promised);
+    }
 }
 
 #[test]
@@ -210,6 +264,8 @@ fn caveat() -> impl Strategy<Value = String> {
         Just("services=toll:0,other:1".to_owned()),
         "toll_capabilities=[ab](,[abc]){0,2}",
         "toll_(valid_until|calls|max_msat|price_msat)=[1-9]",
+        "toll_budget_(calls|msat)=[1-9]:[ab]",
+        (0_u8..2).prop_map(|byte| format!("toll_price_for={}", hex_of(byte))),
         (0_u8..2).prop_map(|byte| format!("toll_arguments_sha256={}", hex_of(byte))),
         (0_u8..2).prop_map(|byte| format!("toll_principal={}", hex_of(byte))),
         "[a-z_]{0,12}=?[a-z0-9,:]{0,8}",
@@ -240,6 +296,11 @@ proptest! {
         prop_assert!(limits(&after).iter().zip(limits(&before)).all(|(after, before)| *after <= before));
         prop_assert_eq!(after.price.is_some(), before.price.is_some());
         prop_assert!(after.price >= before.price);
+        for budget in &before.budgets {
+            let same = |other: &&Budget| other.label == budget.label && other.counted == budget.counted;
+            prop_assert!(after.budgets.iter().find(same).is_some_and(|other| other.most <= budget.most));
+        }
+        prop_assert_eq!(after.price_for, before.price_for);
         prop_assert_eq!(after.vouched_principal, before.vouched_principal);
     }
 }

@@ -1,5 +1,6 @@
 //! What the gate would do, for a program.
 
+use octroi_gate::price::Price;
 use serde_json::{Value, json};
 
 use super::table::{lightning, upstream};
@@ -30,8 +31,8 @@ fn of_server(server: &ServerConfig) -> Value {
         "tools": rules(&server.tools),
         "resources": rules(&server.resources),
         "prompts": rules(&server.prompts),
-        "default": of_default(server.default),
-        "default_reads": of_default(server.default_reads),
+        "default": of_default(&server.default),
+        "default_reads": of_default(&server.default_reads),
     })
 }
 
@@ -42,7 +43,9 @@ fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
         "forbidden": rule.forbidden,
         "requires_identity": rule.requires_identity,
         "scopes": rule.scopes,
-        "price_msat": rule.price_msat,
+        "price_msat": rule.price.as_ref().map(most),
+        "price": rule.price.as_ref().map(octroi_gate::announced),
+        "free_per_day": rule.free_per_day,
         "pow_difficulty": pow.map(|pow| pow.difficulty),
         "rate_limit": rule.rate_limit.map(|limit| json!({
             "calls": limit.calls.get(),
@@ -52,12 +55,19 @@ fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
     })
 }
 
-fn of_default(default: DefaultPolicy) -> Value {
+/// The most that is held for one call, in millisatoshi.
+fn most(price: &Price) -> i64 {
+    price.bounds().1.as_i64()
+}
+
+fn of_default(default: &DefaultPolicy) -> Value {
     match default {
         DefaultPolicy::Deny => json!({"policy": "deny"}),
         DefaultPolicy::Free => json!({"policy": "free"}),
         DefaultPolicy::Identified => json!({"policy": "identified"}),
-        DefaultPolicy::Paid { price_msat } => json!({"policy": "paid", "price_msat": price_msat}),
+        DefaultPolicy::Paid { price } => {
+            json!({"policy": "paid", "price_msat": most(price), "price": octroi_gate::announced(price)})
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `octroi check`: reads a configuration and shows what the gate would do, tool by tool.
 
 mod json;
+mod price;
 mod table;
 
 use std::io::Write as _;

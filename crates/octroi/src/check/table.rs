@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::price;
 use crate::config::{
     ChainSource, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig, Upstream,
 };
@@ -82,8 +83,8 @@ fn rows_of(server: &ServerConfig) -> Vec<Vec<String>> {
     {
         rows.extend(rules.iter().map(|rule| row(&format!("{kind}{}", rule.pattern), rule, pow)));
     }
-    rows.push(default_row("any other tool", server.default));
-    rows.push(default_row("any other resource or prompt", server.default_reads));
+    rows.push(default_row("any other tool", &server.default));
+    rows.push(default_row("any other resource or prompt", &server.default_reads));
     rows
 }
 
@@ -95,7 +96,7 @@ fn row(subject: &str, rule: &Rule, pow: Option<PowConfig>) -> Vec<String> {
     let work = pow.filter(|_| rule.pow).map_or_else(none, |pow| {
         format!("{} bits for {} calls in {} s", pow.difficulty, pow.calls, pow.ttl.as_secs())
     });
-    let failure = match (rule.price_msat, rule.charge_failed) {
+    let failure = match (&rule.price, rule.charge_failed) {
         (None, _) => none(),
         (Some(_), true) => "charged".to_owned(),
         (Some(_), false) => "credited back".to_owned(),
@@ -104,7 +105,7 @@ fn row(subject: &str, rule: &Rule, pow: Option<PowConfig>) -> Vec<String> {
         subject.to_owned(),
         if rule.requires_identity { "required" } else { "-" }.to_owned(),
         if rule.scopes.is_empty() { none() } else { rule.scopes.join(" ") },
-        rule.price_msat.map_or_else(|| "free".to_owned(), price),
+        rule.price.as_ref().map_or_else(|| "free".to_owned(), |price| price::said(price, rule.free_per_day)),
         work,
         rule.rate_limit.map_or_else(none, rate),
         failure,
@@ -117,20 +118,15 @@ fn refused(subject: &str) -> Vec<String> {
     row
 }
 
-fn default_row(subject: &str, default: DefaultPolicy) -> Vec<String> {
+fn default_row(subject: &str, default: &DefaultPolicy) -> Vec<String> {
     let (identity, cost, failure) = match default {
         DefaultPolicy::Deny => return refused(subject),
         DefaultPolicy::Free => ("-", "free".to_owned(), "-"),
         DefaultPolicy::Identified => ("required", "free".to_owned(), "-"),
-        DefaultPolicy::Paid { price_msat } => ("-", price(price_msat), "credited back"),
+        DefaultPolicy::Paid { price } => ("-", price::said(price, 0), "credited back"),
     };
     let cells = [subject, identity, "-", &cost, "-", "-", failure];
     cells.map(str::to_owned).to_vec()
-}
-
-/// Whole satoshi where it can be said so.
-fn price(msat: i64) -> String {
-    if msat % 1000 == 0 { format!("{} sat", msat / 1000) } else { format!("{msat} msat") }
 }
 
 fn rate(limit: RateLimit) -> String {

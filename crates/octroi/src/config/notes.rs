@@ -115,7 +115,7 @@ impl ServerConfig {
         }
         let asks = |rule: &Rule| rule.requires_identity;
         let identified = [&self.tools, &self.resources, &self.prompts].into_iter().flatten().any(asks)
-            || [self.default, self.default_reads].contains(&DefaultPolicy::Identified);
+            || [&self.default, &self.default_reads].contains(&&DefaultPolicy::Identified);
         if self.identity.is_some() && !identified {
             notes.push(format!("{name}: identity is configured, but no tool requires it."));
         }

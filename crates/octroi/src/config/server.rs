@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use octroi_gate::price::Price;
 use url::Url;
 
 use super::Secret;
@@ -111,7 +112,7 @@ pub enum ChallengeStyle {
 }
 
 /// What happens to calls that no rule names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultPolicy {
     /// Refused.
     Deny,
@@ -121,8 +122,8 @@ pub enum DefaultPolicy {
     Identified,
     /// Sold to anybody at this price.
     Paid {
-        /// Millisatoshi per call.
-        price_msat: i64,
+        /// What a call costs.
+        price: Price,
     },
 }
 
@@ -216,8 +217,10 @@ pub struct Rule {
     pub requires_identity: bool,
     /// Scopes the token needs, besides the server's.
     pub scopes: Vec<String>,
-    /// Millisatoshi per call; `None` is free.
-    pub price_msat: Option<i64>,
+    /// What a call costs; `None` is free.
+    pub price: Option<Price>,
+    /// How many calls a day each caller has for nothing.
+    pub free_per_day: u32,
     /// Whether proof of work may stand in for the price.
     pub pow: bool,
     /// Most calls per caller.

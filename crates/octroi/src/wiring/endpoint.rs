@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use octroi_gate::invoices::{InvoiceDesk, Order};
 use octroi_gate::policy::Policy;
+use octroi_gate::price::Held;
 use octroi_gate::{
     ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders, Till, TillSettings,
     WorkSettings,
@@ -84,11 +85,11 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     Ok(Endpoint::new(server.path.clone(), &server.resource, gate, upstream, origins))
 }
 
-/// One call of each tool that is named in full: what callers most often ask for.
+/// One call of each tool that is named in full and always costs the same: what callers most often ask for.
 fn keep_ready(desk: &InvoiceDesk, service: &str, policy: &Policy) {
     for (name, rule) in policy.tools.entries().filter(|(name, _)| !name.contains('*')) {
-        if let Some(price) = rule.price {
-            desk.keep_ready(Order::new(service, name, 1, price));
+        if let Some(Held::Fixed(price)) = rule.price.as_ref().map(|price| &price.held) {
+            desk.keep_ready(Order::new(service, name, 1, *price));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use octroi_gate::Rate;
 use octroi_gate::policy::{Pattern, Policy, Rule, Rules};
-use octroi_l402::Msat;
 
 use crate::config::{self, DefaultPolicy, ServerConfig};
 
@@ -20,7 +19,7 @@ fn default(policy: &DefaultPolicy) -> Rule {
         DefaultPolicy::Deny => Rule::forbidden(),
         DefaultPolicy::Free => Rule::FREE,
         DefaultPolicy::Identified => Rule::identified(),
-        DefaultPolicy::Paid { price_msat } => Rule { price: price(Some(*price_msat)), ..Rule::FREE },
+        DefaultPolicy::Paid { price } => Rule { price: Some(price.clone()), ..Rule::FREE },
     }
 }
 
@@ -29,22 +28,17 @@ fn rule(rule: &config::Rule) -> (Pattern, Rule) {
         count: limit.calls.get(),
         period_seconds: u32::try_from(limit.per.as_secs()).unwrap_or(u32::MAX).max(1),
     });
-    let price = price(rule.price_msat);
     (
         Pattern::new(rule.pattern.clone()),
         Rule {
             forbidden: rule.forbidden,
             requires_identity: rule.requires_identity || !rule.scopes.is_empty(),
             scopes: rule.scopes.clone(),
-            price,
-            work_accepted: rule.pow && price.is_some(),
+            price: rule.price.clone(),
+            free_per_day: rule.free_per_day,
+            work_accepted: rule.pow && rule.price.is_some(),
             rate,
             charge_failed: rule.charge_failed,
         },
     )
-}
-
-/// A price of zero is no price.
-fn price(msat: Option<i64>) -> Option<Msat> {
-    msat.filter(|msat| *msat > 0).map(Msat::new)
 }

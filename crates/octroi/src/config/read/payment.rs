@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use octroi_gate::price::Price;
+
 use super::super::reader::{Field, Section};
 use super::super::{PaymentConfig, PowConfig};
-use super::rule::price_section;
+use super::price::price;
 
 const MACAROON_TTL_DEFAULT: Duration = Duration::from_secs(300);
 const MAX_CALLS_DEFAULT: u32 = 10_000;
@@ -17,8 +19,8 @@ pub(super) struct Priced<'t> {
     pub(super) field: Field<'t>,
     /// A tool's name, or a pattern.
     pub(super) pattern: &'t str,
-    /// Millisatoshi per call; `None` when what is written is no price, and said so.
-    pub(super) price_msat: Option<i64>,
+    /// `None` when what is written is no price, and said so.
+    pub(super) price: Option<Price>,
 }
 
 /// Reads the section; what it leaves out, and a section left out, has defaults.
@@ -40,8 +42,8 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
         if pattern.is_empty() {
             field.spot.wrong("names no tool", "write the tool's name, or a pattern like \"image_*\"");
         }
-        let price_msat = price_section(&field);
-        Priced { field, pattern, price_msat }
+        let price = price(&field);
+        Priced { field, pattern, price }
     });
     let priced = priced.collect();
     section.finish();

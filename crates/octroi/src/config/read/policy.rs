@@ -44,7 +44,7 @@ pub(super) fn read(server: &Section<'_>, resource: Option<&Url>) -> ServerPolicy
     let resources = compiler.plain(rule::all(&server.field("resources"), "uri"));
     let prompts = compiler.plain(rule::all(&server.field("prompts"), "name"));
 
-    let priced = [&tools, &resources, &prompts].into_iter().flatten().any(|rule| rule.price_msat.is_some());
+    let priced = [&tools, &resources, &prompts].into_iter().flatten().any(|rule| rule.price.is_some());
     let payment = (priced || fallback_price).then_some(payment);
     ServerPolicy { identity, payment, default, default_reads, tools, resources, prompts }
 }
@@ -71,7 +71,9 @@ fn defaults(
             DefaultPolicy::Identified
         }
         Word::Paid => match pricing.iter().find(|priced| priced.pattern == "*") {
-            Some(priced) => DefaultPolicy::Paid { price_msat: priced.price_msat.unwrap_or_default() },
+            Some(priced) => {
+                priced.price.clone().map_or(DefaultPolicy::Deny, |price| DefaultPolicy::Paid { price })
+            }
             None => {
                 field.spot.wrong(
                     "no price for tools that no rule names",
@@ -81,7 +83,7 @@ fn defaults(
             }
         },
     };
-    (default, default)
+    (default.clone(), default)
 }
 
 /// Fills in what rules leave open.
@@ -117,7 +119,8 @@ impl Compiler {
                 forbidden: false,
                 requires_identity: false,
                 scopes: Vec::new(),
-                price_msat: priced.price_msat,
+                price: priced.price.clone(),
+                free_per_day: 0,
                 pow: self.pow,
                 rate_limit: None,
                 charge_failed: false,
@@ -129,7 +132,7 @@ impl Compiler {
             priced.field.spot.wrong(problem, "remove the price, or give the tool a rule of its own");
         }
         let pow = source.and_then(|source| source.pow).unwrap_or(self.pow);
-        Rule { pattern: priced.pattern.to_owned(), price_msat: priced.price_msat, pow, ..rule.clone() }
+        Rule { pattern: priced.pattern.to_owned(), price: priced.price.clone(), pow, ..rule.clone() }
     }
 
     /// Resources and prompts carry their prices themselves.
@@ -142,8 +145,13 @@ impl Compiler {
             Some(pays) => pays,
             None => !written.forbidden && (written.price_given || listed.is_some()),
         };
-        let listed_price = listed.and_then(|priced| priced.price_msat);
-        let price_msat = if pays { written.price_msat.or(listed_price) } else { None };
+        let listed_price = || listed.and_then(|priced| priced.price.clone());
+        let price = if pays { written.price.clone().or_else(listed_price) } else { None };
+        if !pays && written.free_per_day.is_some() {
+            written
+                .spot
+                .wrong("free calls a day, but every call is free", "remove free_per_day, or add a price");
+        }
         if pays && !written.price_given && listed.is_none() {
             let fix = match wanted {
                 "pricing" => {
@@ -169,10 +177,11 @@ impl Compiler {
             forbidden: written.forbidden,
             requires_identity,
             scopes: written.scopes.clone(),
-            price_msat,
-            pow: price_msat.is_some() && written.pow.unwrap_or(self.pow),
+            free_per_day: written.free_per_day.unwrap_or(0),
+            pow: price.is_some() && written.pow.unwrap_or(self.pow),
             rate_limit: written.rate_limit,
             charge_failed: written.charge_failed,
+            price,
         }
     }
 }

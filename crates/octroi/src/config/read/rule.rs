@@ -3,12 +3,15 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use octroi_gate::price::Price;
+
 use super::super::RateLimit;
 use super::super::reader::{Field, Section, Spot, shortened};
 use super::identity::scopes;
+use super::price::price;
 
-/// Highest price of a call, in millisatoshi: one bitcoin.
-const PRICE_MSAT_MAX: i64 = 100_000_000_000;
+/// Most free calls a day.
+const FREE_PER_DAY_MAX: i64 = 1_000_000;
 const SECONDS_PER_DAY: u32 = 86_400;
 
 /// A rule with what it leaves open.
@@ -19,7 +22,8 @@ pub(super) struct Written<'t> {
     pub(super) requires_payment: Option<bool>,
     pub(super) requires_identity: Option<bool>,
     pub(super) scopes: Vec<String>,
-    pub(super) price_msat: Option<i64>,
+    pub(super) price: Option<Price>,
+    pub(super) free_per_day: Option<u32>,
     /// Whether a price stands here, right or wrong.
     pub(super) price_given: bool,
     pub(super) pow: Option<bool>,
@@ -50,8 +54,8 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
             .wrong(format!("no `{subject}`"), format!("add {subject} = \"…\"; * stands for any characters"));
     }
     let pattern = name.filled("image_describe").map(str::to_owned);
-    let price = section.field("price");
-    let price_msat = if price.is_given() { price_section(&price) } else { None };
+    let price_field = section.field("price");
+    let price = if price_field.is_given() { price(&price_field) } else { None };
     let rule = Written {
         spot: if name.is_given() { name.spot.clone() } else { section.spot.clone() },
         pattern: pattern.clone().unwrap_or_default(),
@@ -59,8 +63,9 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
         requires_payment: section.field("requires_payment").boolean(),
         requires_identity: section.field("requires_identity").boolean(),
         scopes: scopes(&section.field("scopes")),
-        price_msat,
-        price_given: price.is_given(),
+        price,
+        free_per_day: section.field("free_per_day").number(1..=FREE_PER_DAY_MAX, "calls"),
+        price_given: price_field.is_given(),
         pow: section.field("pow").boolean(),
         rate_limit: rate_limit(&section.field("rate_limit")),
         charge_failed: section.field("charge_failed").boolean().unwrap_or(false),
@@ -83,39 +88,6 @@ fn contradictions(section: &Section<'_>, rule: &Written<'_>) {
     if rule.forbidden && (rule.price_given || rule.requires_payment == Some(true)) {
         rule.spot.wrong("forbidden, but priced", "remove one of the two");
     }
-}
-
-/// A price: `{ sats = 3 }` or `{ msats = 1700 }`, in millisatoshi.
-pub(super) fn price_section(field: &Field<'_>) -> Option<i64> {
-    if !field.is_table() {
-        field.spot.wrong("price needs `sats` or `msats`", "write { sats = 3 }");
-        return None;
-    }
-    let section = field.section();
-    let (sats, msats) = (section.field("sats"), section.field("msats"));
-    let price = match (sats.is_given(), msats.is_given()) {
-        (true, false) => positive(&sats, PRICE_MSAT_MAX / 1000).map(|sats| sats * 1000),
-        (false, true) => positive(&msats, PRICE_MSAT_MAX),
-        (true, true) => {
-            field.spot.wrong("both `sats` and `msats`", "keep one of the two");
-            None
-        }
-        (false, false) => {
-            field.spot.wrong("price needs `sats` or `msats`", "write { sats = 3 }");
-            None
-        }
-    };
-    section.finish();
-    price
-}
-
-fn positive(field: &Field<'_>, most: i64) -> Option<i64> {
-    let amount = field.integer(0..=most, "")?;
-    if amount == 0 {
-        field.spot.wrong("a price of nothing", "write at least 1, or requires_payment = false on the tool");
-        return None;
-    }
-    Some(amount)
 }
 
 /// `10/m`, `100/h`, `5/30s`: so many calls per second, minute, hour or day, or per so many of them.

@@ -39,7 +39,7 @@ fn the_minimal_file_means_what_it_says() {
     let rules: Vec<_> = server
         .tools
         .iter()
-        .map(|rule| (rule.pattern.as_str(), rule.requires_identity, rule.price_msat, rule.pow))
+        .map(|rule| (rule.pattern.as_str(), rule.requires_identity, msat(rule), rule.pow))
         .collect();
     assert_eq!(
         rules,
@@ -117,8 +117,8 @@ fn later_sources_win() {
     assert_eq!(server.allowed_origins, ["https://a.example", "https://b.example"]);
     let rule = |name: &str| server.tools.iter().find(|rule| rule.pattern == name).unwrap();
     assert!(!rule("image_describe").requires_identity);
-    assert_eq!(rule("data_query").price_msat, Some(5000));
-    assert_eq!(rule("extra").price_msat, None);
+    assert_eq!(msat(rule("data_query")), Some(5000));
+    assert_eq!(msat(rule("extra")), None);
     assert_eq!(config.ledger.path, PathBuf::from("octroi.db"));
 }
 
@@ -185,13 +185,14 @@ fn prices_reach_the_rules_they_are_meant_for() {
     )
     .unwrap();
     let server = &config.servers[0];
-    assert_eq!(server.default, DefaultPolicy::Paid { price_msat: 5 });
+    assert_eq!(
+        server.default,
+        DefaultPolicy::Paid { price: octroi_gate::price::Price::fixed(octroi_l402::Msat::new(5)) }
+    );
     let rules: Vec<_> = server
         .tools
         .iter()
-        .map(|rule| {
-            (rule.pattern.as_str(), rule.price_msat, rule.requires_identity, rule.rate_limit.is_some())
-        })
+        .map(|rule| (rule.pattern.as_str(), msat(rule), rule.requires_identity, rule.rate_limit.is_some()))
         .collect();
     assert_eq!(
         rules,
@@ -245,4 +246,9 @@ fn a_file_on_disk_loads_by_its_extension() {
     std::fs::write(&path, format!("\u{feff}{MINIMAL_YAML}")).unwrap();
     let config = Config::load(&ConfigArgs::new(&path)).unwrap();
     assert_eq!(config.servers.len(), 1);
+}
+
+/// The most that is held for a call.
+fn msat(rule: &Rule) -> Option<i64> {
+    rule.price.as_ref().map(|price| price.bounds().1.as_i64())
 }

@@ -3,6 +3,7 @@
 mod golden;
 mod hostile;
 mod loading;
+mod prices;
 
 use std::collections::BTreeMap;
 use std::io;

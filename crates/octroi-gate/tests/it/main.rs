@@ -1,0 +1,9 @@
+//! The gate as a layer: calls in, charges and refusals out.
+//!
+//! The inner service is scripted, the ledger is real, the credential is a voucher.
+
+#![allow(clippy::expect_used, reason = "a test may fail")]
+
+mod failure_rules;
+mod house;
+mod prices;

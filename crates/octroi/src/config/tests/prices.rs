@@ -1,0 +1,92 @@
+//! Prices that are more than a number: formulas, meters, bundles, free calls.
+
+use octroi_gate::price::{Held, Metered};
+use octroi_l402::Msat;
+
+use super::*;
+
+fn priced(price: &str) -> Result<Rule, String> {
+    let set = format!("mcp_server.auth.payment.pricing.\"data_query\"={price}");
+    let config = toml_with(MINIMAL_TOML, &[&set]).map_err(|mistakes| mistakes.to_string())?;
+    Ok(config.servers[0].tools.iter().find(|rule| rule.pattern == "data_query").unwrap().clone())
+}
+
+#[test]
+fn a_formula_has_bounds() {
+    let price = priced("{ formula = \"100 + size(args.query) * 2\", max_sats = 5, min_msats = 150 }")
+        .unwrap()
+        .price
+        .unwrap();
+    assert_eq!(price.bounds(), (Msat::new(150), Msat::new(5000)));
+    assert_eq!(price.for_call(Some(br#"{"query":"0123456789012345678901234567890"}"#)), Ok(Msat::new(162)));
+}
+
+#[test]
+fn a_meter_holds_its_highest_price() {
+    let price = priced(
+        "{ max_sats = 50, meter = { counts = \"/structuredContent/usage/tokens\", msats = 1500, per = 1000, base_msats = 100 } }",
+    );
+    let price = price.unwrap().price.unwrap();
+    assert_eq!(price.held, Held::Fixed(Msat::new(50_000)));
+    let meter = price.meter.unwrap();
+    assert_eq!((meter.base, meter.rate, meter.per), (Msat::new(100), Msat::new(1500), 1000));
+    assert!(
+        matches!(&meter.counts, Metered::Said(pointer) if pointer.as_str() == "/structuredContent/usage/tokens")
+    );
+    let price =
+        priced("{ formula = \"args.limit * 10\", max_sats = 50, meter = { counts = \"bytes\", msats = 1 } }");
+    let price = price.unwrap().price.unwrap();
+    assert!(matches!(price.held, Held::Formula { .. }) && price.meter.unwrap().counts == Metered::Bytes);
+}
+
+#[test]
+fn bundles_are_the_largest_first() {
+    let price =
+        priced("{ sats = 3, bundles = [{ calls = 10, pay = 9 }, { calls = 100, pay = 80 }] }").unwrap();
+    let bundles: Vec<_> =
+        price.price.unwrap().bundles.iter().map(|bundle| (bundle.calls, bundle.pay)).collect();
+    assert_eq!(bundles, [(100, 80), (10, 9)]);
+}
+
+#[test]
+fn free_calls_a_day_belong_to_a_rule_with_a_price() {
+    let rule = "mcp_server.tools.2={ name = \"data_query\", free_per_day = 20 }";
+    let config = toml_with(MINIMAL_TOML, &[rule]).unwrap();
+    let rule = config.servers[0].tools.iter().find(|rule| rule.pattern == "data_query").unwrap();
+    assert_eq!((rule.free_per_day, rule.price.is_some()), (20, true));
+    let free = "mcp_server.tools.2={ name = \"status2\", free_per_day = 20 }";
+    let complaint = toml_with(MINIMAL_TOML, &[free]).unwrap_err().to_string();
+    assert!(complaint.contains("every call is free"), "{complaint}");
+}
+
+#[test]
+fn what_is_no_price_is_said_with_its_remedy() {
+    for (price, problem) in [
+        ("{ formula = \"100 +\", max_sats = 1 }", "no formula: "),
+        ("{ formula = \"tool\", max_sats = 1 }", "no formula: `tool`: the arguments are args.NAME"),
+        ("{ formula = \"args.a.map(x, x)\", max_sats = 1 }", "no formula: a loop cannot be used in a price"),
+        ("{ formula = \"args.n\" }", "a formula without a highest price"),
+        ("{ formula = \"args.n\", max_sats = 1, sats = 1 }", "a formula and a fixed price"),
+        ("{ formula = \"args.n\", max_sats = 1, min_sats = 2 }", "the lowest price is above the highest"),
+        ("{ sats = 1, min_sats = 1 }", "a lowest price without a formula"),
+        ("{ sats = 1, max_sats = 2 }", "a fixed price and a highest price"),
+        ("{ max_sats = 2 }", "a highest price alone"),
+        ("{ sats = 2, meter = { counts = \"bytes\", msats = 1 } }", "a meter without a highest price"),
+        ("{ max_sats = 2, meter = { counts = \"bytes\" } }", "a meter without a rate"),
+        ("{ max_sats = 2, meter = { msats = 1 } }", "a meter that counts nothing"),
+        ("{ max_sats = 2, meter = { counts = \"tokens\", msats = 1 } }", "a JSON pointer starts with /"),
+        ("{ max_sats = 2, meter = { counts = \"bytes\", msats = 1, per = 0 } }", "0 is out of range"),
+        (
+            "{ max_sats = 2, meter = { counts = \"bytes\", msats = 1, base_sats = 3 } }",
+            "the meter's base is above",
+        ),
+        ("{ sats = 2, bundles = [{ calls = 10, pay = 10 }] }", "a bundle is at least two calls"),
+        ("{ sats = 2, bundles = [{ calls = 10 }] }", "a bundle says how many calls"),
+        ("{ msats = 1, bundles = [{ calls = 10, pay = 9 }] }", "would cost less than 1 msat"),
+        ("{ sats = 2, bundle = [] }", "did you mean `bundles`?"),
+        ("{ sats = 100000001 }", "100000001 is out of range"),
+    ] {
+        let complaint = priced(price).unwrap_err();
+        assert!(complaint.contains(problem) && complaint.contains("fix: "), "{price}: {complaint}");
+    }
+}
