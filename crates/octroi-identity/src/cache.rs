@@ -1,4 +1,4 @@
-//! Tokens verified a moment ago.
+//! What is known of tokens seen a moment ago.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,60 +7,56 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
-use crate::Caller;
-
 /// How many locks the entries are spread over.
 const SHARDS: usize = 16;
 
 /// SHA-256 of a token: the token itself is never kept.
 pub(crate) type TokenHash = [u8; 32];
 
-/// A bounded map from tokens to their callers. A full one forgets the oldest entry that was not used since
+/// A bounded map from tokens to what is known of them: their callers, or what they were exchanged for. A full one forgets the oldest entry that was not used since
 /// it came up last (second chance), so that a flood of new tokens does not drive out the busy ones.
-pub(crate) struct TokenCache {
-    shards: [RwLock<Shard>; SHARDS],
+pub(crate) struct TokenCache<V> {
+    shards: [RwLock<Shard<V>>; SHARDS],
     /// At least 1.
     shard_entries: usize,
 }
 
-#[derive(Default)]
-struct Shard {
-    entries: HashMap<TokenHash, Entry>,
+struct Shard<V> {
+    entries: HashMap<TokenHash, Entry<V>>,
     /// The entries' keys, oldest first.
     order: VecDeque<TokenHash>,
 }
 
-struct Entry {
-    caller: Arc<Caller>,
+struct Entry<V> {
+    value: Arc<V>,
     /// Seconds since the Unix epoch: good before, not at.
     until: u64,
-    /// The keys' generation that accepted it.
+    /// The generation that accepted it.
     generation: u64,
     used: AtomicBool,
 }
 
-impl TokenCache {
+impl<V> TokenCache<V> {
     /// A cache of at most `entries`, rounded up to a multiple of the number of locks.
     pub(crate) fn new(entries: usize) -> Self {
         Self { shards: Default::default(), shard_entries: entries.div_ceil(SHARDS).max(1) }
     }
 
-    /// The caller of a token accepted by this generation of keys, before `until`.
-    pub(crate) fn get(&self, token: &str, now: u64, generation: u64) -> Option<Arc<Caller>> {
-        let hash = hash(token);
-        let shard = self.shard(&hash).read();
-        let entry = shard.entries.get(&hash)?;
+    /// What was remembered in this generation, before `until`.
+    pub(crate) fn get(&self, hash: &TokenHash, now: u64, generation: u64) -> Option<Arc<V>> {
+        let shard = self.shard(hash).read();
+        let entry = shard.entries.get(hash)?;
         if now >= entry.until || entry.generation != generation {
             return None;
         }
         entry.used.store(true, Ordering::Relaxed);
-        Some(Arc::clone(&entry.caller))
+        Some(Arc::clone(&entry.value))
     }
 
-    /// Remembers a caller.
-    pub(crate) fn insert(&self, hash: TokenHash, caller: Arc<Caller>, until: u64, generation: u64) {
+    /// Remembers a value.
+    pub(crate) fn insert(&self, hash: TokenHash, value: Arc<V>, until: u64, generation: u64) {
         let mut shard = self.shard(&hash).write();
-        let entry = Entry { caller, until, generation, used: AtomicBool::new(false) };
+        let entry = Entry { value, until, generation, used: AtomicBool::new(false) };
         if !shard.entries.contains_key(&hash) {
             // Room is made first: the newcomer, not used yet, would be the first to go.
             while shard.entries.len() >= self.shard_entries && shard.forget_one() {}
@@ -76,12 +72,18 @@ impl TokenCache {
         }
     }
 
-    fn shard(&self, hash: &TokenHash) -> &RwLock<Shard> {
+    fn shard(&self, hash: &TokenHash) -> &RwLock<Shard<V>> {
         &self.shards[usize::from(hash[0]) % SHARDS]
     }
 }
 
-impl Shard {
+impl<V> Default for Shard<V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<V> Shard<V> {
     /// Takes the oldest entry, or puts it at the end if it was used. False when there is none.
     fn forget_one(&mut self) -> bool {
         let Some(oldest) = self.order.pop_front() else { return false };
@@ -104,6 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Caller;
 
     fn caller(subject: &str) -> Arc<Caller> {
         Arc::new(Caller::new("https://issuer.example", subject, 100))
@@ -113,15 +116,15 @@ mod tests {
     fn an_entry_is_good_before_its_end_and_for_its_generation() {
         let cache = TokenCache::new(10);
         cache.insert(hash("token"), caller("a"), 100, 7);
-        assert_eq!(cache.get("token", 99, 7), Some(caller("a")));
-        assert_eq!(cache.get("token", 100, 7), None);
-        assert_eq!(cache.get("token", 99, 6), None);
-        assert_eq!(cache.get("token", 99, 8), None);
-        assert_eq!(cache.get("toke", 99, 7), None);
+        assert_eq!(cache.get(&hash("token"), 99, 7), Some(caller("a")));
+        assert_eq!(cache.get(&hash("token"), 100, 7), None);
+        assert_eq!(cache.get(&hash("token"), 99, 6), None);
+        assert_eq!(cache.get(&hash("token"), 99, 8), None);
+        assert_eq!(cache.get(&hash("toke"), 99, 7), None);
         cache.insert(hash("token"), caller("b"), 200, 8);
-        assert_eq!(cache.get("token", 150, 8), Some(caller("b")));
+        assert_eq!(cache.get(&hash("token"), 150, 8), Some(caller("b")));
         cache.clear();
-        assert_eq!(cache.get("token", 150, 8), None);
+        assert_eq!(cache.get(&hash("token"), 150, 8), None);
     }
 
     proptest! {
@@ -132,7 +135,7 @@ mod tests {
                 let token = token.to_string();
                 cache.insert(hash(&token), caller(&token), 100, 0);
                 // What was just put in is there, and is what was put in.
-                prop_assert_eq!(cache.get(&token, 0, 0), Some(caller(&token)));
+                prop_assert_eq!(cache.get(&hash(&token), 0, 0), Some(caller(&token)));
             }
             for shard in &cache.shards {
                 let shard = shard.read();
@@ -146,7 +149,7 @@ mod tests {
             let cache = TokenCache::new(entries);
             cache.insert(hash("busy"), caller("busy"), 100, 0);
             for flood in 0..entries * 4 {
-                prop_assert!(cache.get("busy", 0, 0).is_some());
+                prop_assert!(cache.get(&hash("busy"), 0, 0).is_some());
                 cache.insert(hash(&flood.to_string()), caller("flood"), 100, 0);
             }
         }

@@ -153,27 +153,13 @@ impl IdentityConfig {
                     return Err(not_a_url());
                 }
             } else {
-                self.checked_url(issuer)?;
+                checked_url(issuer, self.allow_insecure_http)?;
             }
         }
         for url in provider.endpoints() {
-            self.checked_url(url)?;
+            checked_url(url, self.allow_insecure_http)?;
         }
         Ok(())
-    }
-
-    fn checked_url(&self, text: &str) -> Result<Url, SetupError> {
-        let not_a_url = || SetupError::NotAUrl { url: text.to_owned() };
-        let url = Url::parse(text).map_err(|_| not_a_url())?;
-        if !url.has_host() || !url.username().is_empty() || url.password().is_some() {
-            return Err(not_a_url());
-        }
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.allow_insecure_http || is_loopback_host(&url) => Ok(url),
-            "http" => Err(SetupError::InsecureUrl { url: text.to_owned() }),
-            _ => Err(not_a_url()),
-        }
     }
 
     fn check_bounds(&self) -> Result<(), SetupError> {
@@ -200,6 +186,21 @@ impl IdentityConfig {
         within("keys_min_refresh_seconds", self.keys_min_refresh_seconds, 1, self.keys_stale_seconds)?;
         let timeout = u64::try_from(self.http_timeout.as_millis()).unwrap_or(u64::MAX);
         within("http_timeout (ms)", timeout, 1, Self::MAX_HTTP_TIMEOUT.as_secs() * 1000)
+    }
+}
+
+/// A URL that may be asked: https, or http on this machine or by decision; without a user name.
+pub(crate) fn checked_url(text: &str, allow_insecure_http: bool) -> Result<Url, SetupError> {
+    let not_a_url = || SetupError::NotAUrl { url: text.to_owned() };
+    let url = Url::parse(text).map_err(|_| not_a_url())?;
+    if !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+        return Err(not_a_url());
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if allow_insecure_http || is_loopback_host(&url) => Ok(url),
+        "http" => Err(SetupError::InsecureUrl { url: text.to_owned() }),
+        _ => Err(not_a_url()),
     }
 }
 
@@ -308,6 +309,18 @@ pub enum SetupError {
     /// No accepted issuer.
     #[error("no issuer")]
     NoIssuer,
+    /// The gate's own credential at the issuer is empty.
+    #[error("the client id or secret of the gate at the issuer is empty")]
+    NoGateCredential,
+    /// The machine gives no randomness.
+    #[error("the machine gives no randomness")]
+    NoRandomness,
+    /// An exchange for nothing.
+    #[error("the exchange does not say for what: name {needs}")]
+    NoTarget {
+        /// What is missing.
+        needs: &'static str,
+    },
     /// No accepted `typ`.
     #[error("no token type is accepted: name at least one")]
     NoTokenType,

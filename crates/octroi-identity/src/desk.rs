@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use serde_json::{Map, Value};
 
-use crate::asking::Asker;
+use crate::asking::{Asker, Questions};
 use crate::cache::TokenHash;
 use crate::http::{Fetcher, HttpSettings};
 use crate::keys::KeyStore;
@@ -23,7 +23,13 @@ enum Witness {
     /// A signature.
     Keys(Arc<KeyStore>),
     /// The issuer itself.
-    Issuer(Arc<Asker>),
+    Issuer(Box<Asker>),
+}
+
+impl Witness {
+    fn asking(questions: Questions, fetcher: Fetcher, epoch: Arc<AtomicU64>) -> Self {
+        Self::Issuer(Box::new(Asker::new(questions, fetcher, epoch)))
+    }
 }
 
 impl Desk {
@@ -39,9 +45,13 @@ impl Desk {
             Method::Jwt(source) => {
                 Witness::Keys(Arc::new(KeyStore::new(issuer, source, config, fetcher, epoch)?))
             }
-            Method::Introspection(_) | Method::Google(_) | Method::GitHub(_) => {
-                Witness::Issuer(Arc::new(Asker::new(provider, fetcher, epoch)?))
+            Method::Introspection(settings) => {
+                Witness::asking(Questions::introspection(issuer, settings)?, fetcher, epoch)
             }
+            Method::Google(endpoints) => {
+                Witness::asking(Questions::google(issuer, endpoints)?, fetcher, epoch)
+            }
+            Method::GitHub(app) => Witness::asking(Questions::github(issuer, app)?, fetcher, epoch),
         };
         Ok(Self { terms, witness })
     }

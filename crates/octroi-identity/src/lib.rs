@@ -26,6 +26,7 @@ mod desk;
 mod dpop;
 mod error;
 mod exchange;
+mod flights;
 mod http;
 pub mod invariants;
 mod keys;

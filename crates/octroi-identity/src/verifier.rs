@@ -20,7 +20,7 @@ pub struct Verifier {
     desks: Vec<Desk>,
     required_scopes: Arc<[String]>,
     token_cache_seconds: u64,
-    cache: TokenCache,
+    cache: TokenCache<Caller>,
     /// Moves when a key has left an issuer's set, and when something is revoked: what was remembered before is dead.
     epoch: Arc<AtomicU64>,
     /// The epoch when the cache was last emptied.
@@ -172,7 +172,7 @@ impl Verifier {
         if token.len() > IdentityConfig::MAX_TOKEN_BYTES {
             return None;
         }
-        self.cache.get(token, now, self.epoch.load(Ordering::Acquire))
+        self.cache.get(&cache::hash(token), now, self.epoch.load(Ordering::Acquire))
     }
 
     /// The caller of a token, bound to a key or not.

@@ -1,9 +1,19 @@
 //! Proofs of possession (DPoP, RFC 9449).
 
+mod nonce;
+mod proof;
+mod replay;
+
+use std::fmt;
+
 use thiserror::Error;
 use url::Url;
 
-use crate::Algorithm;
+use crate::{Algorithm, SetupError};
+use nonce::Nonces;
+use replay::Replays;
+
+pub use proof::CheckedProof;
 
 /// What proofs must be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +24,8 @@ pub struct DpopConfig {
     pub proof_seconds: u64,
     /// How far ahead of the gate's clock a proof may be, seconds, at most [`Self::MAX_AHEAD_SECONDS`].
     pub ahead_seconds: u64,
-    /// How many proofs are remembered at most, to tell a replay.
+    /// How many proofs are remembered at most, to tell a replay; 16 to [`Self::MAX_REPLAY_ENTRIES`]. They are those of
+    /// two periods of `proof_seconds` and `ahead_seconds`, and one key may fill a quarter of a period.
     pub replay_entries: usize,
     /// Whether a proof must carry a nonce of the gate's (RFC 9449 §9).
     pub nonce: bool,
@@ -41,7 +52,7 @@ impl Default for DpopConfig {
             ],
             proof_seconds: 300,
             ahead_seconds: 5,
-            replay_entries: 1 << 18,
+            replay_entries: 1 << 20,
             nonce: false,
         }
     }
@@ -58,16 +69,11 @@ pub struct ShownProof<'a> {
     pub url: &'a Url,
 }
 
-/// Checks proofs and remembers those that were spent.
+/// Checks proofs and remembers those that were spent, in this process alone.
 pub struct DpopVerifier {
     config: DpopConfig,
-}
-
-/// A proof that is right by itself. It counts only for a token that is bound to its key.
-#[derive(Debug)]
-#[must_use]
-pub struct CheckedProof {
-    thumbprint: String,
+    nonces: Nonces,
+    replays: Replays,
 }
 
 /// What is wrong with a proof. The texts are fit for an `error_description`.
@@ -134,8 +140,20 @@ impl DpopVerifier {
     ///
     /// # Errors
     /// When a number is out of its bounds, no algorithm is accepted, or the machine gives no randomness.
-    pub fn new(config: DpopConfig) -> Result<Self, crate::SetupError> {
-        Ok(Self { config })
+    pub fn new(config: DpopConfig) -> Result<Self, SetupError> {
+        let within = |field, value: u64, min: u64, max: u64| {
+            let fits = (min..=max).contains(&value);
+            if fits { Ok(()) } else { Err(SetupError::OutOfBounds { field, min, max }) }
+        };
+        within("proof_seconds", config.proof_seconds, 1, DpopConfig::MAX_PROOF_SECONDS)?;
+        within("ahead_seconds", config.ahead_seconds, 0, DpopConfig::MAX_AHEAD_SECONDS)?;
+        let entries = config.replay_entries as u64;
+        within("replay_entries", entries, 16, DpopConfig::MAX_REPLAY_ENTRIES as u64)?;
+        if config.algorithms.is_empty() {
+            return Err(SetupError::NoAlgorithm);
+        }
+        let replays = Replays::new(config.replay_entries, config.proof_seconds + config.ahead_seconds);
+        Ok(Self { nonces: Nonces::new().ok_or(SetupError::NoRandomness)?, replays, config })
     }
 
     /// What challenges advertise as `algs` (RFC 9449 §7.1).
@@ -147,36 +165,41 @@ impl DpopVerifier {
     /// The nonce clients are to use now, for the `DPoP-Nonce` header of refusals and answers (RFC 9449 §9); `None` when
     /// none is asked for. `now` is in seconds since the Unix epoch.
     #[must_use]
-    pub fn nonce(&self, _now: u64) -> Option<String> {
-        None
+    pub fn nonce(&self, now: u64) -> Option<String> {
+        self.config.nonce.then(|| self.nonces.at(now))
     }
 
-    /// Checks a proof by itself and against the token it comes with.
+    /// Checks a proof by itself and against the token it comes with: everything of RFC 9449 §4.3 but the token's own
+    /// binding and the replay, which are for the token's verifier ([`crate::Verifier::verify_dpop`]) and [`Self::spend`].
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(
-        &self,
-        _shown: &ShownProof<'_>,
-        _token: &str,
-        _now: u64,
-    ) -> Result<CheckedProof, ProofError> {
-        Err(ProofError::Malformed)
+    pub fn check(&self, shown: &ShownProof<'_>, token: &str, now: u64) -> Result<CheckedProof, ProofError> {
+        let text = match shown.proofs {
+            [] => return Err(ProofError::Missing),
+            [one] => one,
+            _ => return Err(ProofError::Several),
+        };
+        let proof = proof::read(text, &self.config.algorithms)?;
+        proof.is_about(shown.method, shown.url, token)?;
+        proof.is_of_now(now, &self.config)?;
+        if self.config.nonce && !proof.nonce().is_some_and(|nonce| self.nonces.accept(nonce, now)) {
+            return Err(ProofError::Nonce);
+        }
+        Ok(proof.checked())
     }
 
-    /// Remembers the proof, so that it is good only once.
+    /// Remembers the proof, so that it is good only once. `now` is in seconds since the Unix epoch.
     ///
     /// # Errors
     /// [`ProofError::Replayed`], or [`ProofError::TooMany`] when it cannot be remembered.
-    pub fn spend(&self, _proof: CheckedProof, _now: u64) -> Result<(), ProofError> {
-        Err(ProofError::TooMany)
+    pub fn spend(&self, proof: CheckedProof, now: u64) -> Result<(), ProofError> {
+        self.replays.spend(&proof, now)
     }
 }
 
-impl CheckedProof {
-    /// The key's SHA-256 thumbprint, base64url (RFC 7638).
-    #[must_use]
-    pub fn thumbprint(&self) -> &str {
-        &self.thumbprint
+impl fmt::Debug for DpopVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DpopVerifier").field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -14,6 +14,9 @@ use crate::{Algorithm, IdentityConfig, InvalidToken};
 /// ones only slow the gate down.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// The members that only private and shared keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
 /// The document is not a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a JSON Web Key Set")]
@@ -27,7 +30,7 @@ pub(crate) struct KeySet {
 
 /// One public signature key, parsed once.
 #[derive(Debug)]
-struct Key {
+pub(crate) struct Key {
     id: Option<String>,
     family: Family,
     /// The only algorithm the issuer uses it with, if it says.
@@ -93,7 +96,7 @@ impl KeySet {
             return Answer::Bad(InvalidToken::KeyAmbiguous);
         }
         // Names should be unique in a set but need not be (RFC 7517 §4.5).
-        if fitting.any(|key| key.verifies(token)) {
+        if fitting.any(|key| key.verifies(token.algorithm, token.signed, token.signature)) {
             Answer::Good
         } else {
             Answer::Bad(InvalidToken::Signature)
@@ -102,13 +105,14 @@ impl KeySet {
 }
 
 impl Key {
-    fn parse(jwk: &Map<String, Value>) -> Option<Self> {
+    /// Reads a public key; `None` for one that cannot or must not be used.
+    pub(crate) fn parse(jwk: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let for_signatures = jwk.get("use").is_none_or(|purpose| purpose == "sig" || purpose == "jwt-svid")
             && jwk
                 .get("key_ops")
                 .is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")));
-        if !for_signatures || jwk.contains_key("d") {
+        if !for_signatures || PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
             return None;
         }
         let number = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
@@ -137,14 +141,15 @@ impl Key {
             && self.material == other.material
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
+    /// Whether the key is one for this algorithm.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.family.fits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
     }
 
-    fn verifies(&self, token: &UnverifiedToken<'_>) -> bool {
-        let algorithm = backend_algorithm(token.algorithm);
-        jsonwebtoken::crypto::verify(token.signature, token.signed.as_bytes(), &self.decoding, algorithm)
-            .unwrap_or(false)
+    /// Whether `signature` (base64url) is right for `signed`.
+    pub(crate) fn verifies(&self, algorithm: Algorithm, signed: &str, signature: &str) -> bool {
+        let algorithm = backend_algorithm(algorithm);
+        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.decoding, algorithm).unwrap_or(false)
     }
 }
 

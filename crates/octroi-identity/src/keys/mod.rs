@@ -4,5 +4,5 @@ pub(crate) mod discovery;
 mod jwk;
 mod store;
 
-pub(crate) use jwk::{Answer, KeySet};
+pub(crate) use jwk::{Answer, Key, KeySet};
 pub(crate) use store::KeyStore;

@@ -3,15 +3,15 @@
 use super::presets::{either, paths, words};
 use super::{GitHubApp, GoogleEndpoints, Introspection};
 use crate::client_auth::ClientAuth;
-use crate::{AudienceRule, Method, Provider, Secret};
+use crate::{AudienceRule, ClaimRule, Method, Provider, Secret};
 
 /// How long an issuer's word on a token counts, seconds: the longest a revoked one is still honoured.
 const CACHE_SECONDS: u64 = 30;
 
 impl Provider {
     /// Any issuer that answers RFC 7662 introspection, for opaque tokens and for JWTs whose revocation must count at
-    /// once. `endpoint` is found in the issuer's metadata when `None`. A token must name one of our audiences, or, when
-    /// the issuer names none, a listed client.
+    /// once. `endpoint` is found in the issuer's metadata when `None`. A token must name one of our audiences; for an
+    /// issuer that names none, set [`Provider::audience_rule`] and list the clients.
     #[must_use]
     pub fn introspection(issuer: &str, endpoint: Option<&str>, auth: ClientAuth) -> Self {
         let mut provider = Self {
@@ -23,6 +23,17 @@ impl Provider {
             }),
             client_claims: paths(["client_id"]),
             scope_claims: vec![words("scope")],
+            must_not_equal: vec![
+                // ID and refresh tokens are active, too; so products say it.
+                ClaimRule {
+                    claim: "token_use".into(),
+                    values: vec!["id".into(), "id_token".into(), "refresh_token".into()],
+                },
+                ClaimRule {
+                    claim: "typ".into(),
+                    values: vec!["ID".into(), "Refresh".into(), "Offline".into()],
+                },
+            ],
             ..Self::oidc(issuer)
         };
         provider.profile.preferred_username = paths(["preferred_username", "username"]);

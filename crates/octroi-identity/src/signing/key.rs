@@ -220,3 +220,48 @@ impl fmt::Debug for SigningKey {
         f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_written() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let key = SigningKey::generate(algorithm).unwrap();
+            let der = key.to_der().unwrap();
+            let pem = format!(
+                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+                STANDARD.encode(&*der)
+            );
+            for read in [SigningKey::from_der(&der).unwrap(), SigningKey::from_pem(&pem).unwrap()] {
+                assert_eq!((read.id(), read.algorithm()), (key.id(), algorithm));
+                assert_eq!(read.public_jwk(), key.public_jwk());
+            }
+            assert!(!key.public_jwk().contains_key("d"));
+            assert!(SigningKey::from_pem(&format!("{pem}{pem}")).is_err());
+        }
+        assert_eq!(SigningKey::generate(Algorithm::Rs256).unwrap_err(), KeyError::NotMade);
+        for text in [
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----",
+        ] {
+            assert!(SigningKey::from_pem(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_signs_too() {
+        let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let key = SigningKey::from_der(der.as_ref()).unwrap().with_id("mine");
+        assert_eq!((key.id(), key.algorithm()), ("mine", Algorithm::Rs256));
+        let set = json!({ "keys": [key.public_jwk()] }).to_string();
+        let text = key.sign("JWT", &Map::new()).unwrap();
+        let provider = crate::Provider::oidc("https://issuer.example");
+        let token = crate::token::UnverifiedToken::parse(&text, &provider).unwrap();
+        let set = crate::keys::KeySet::parse(set.as_bytes()).unwrap();
+        assert_eq!(set.check(&token), crate::keys::Answer::Good);
+    }
+}

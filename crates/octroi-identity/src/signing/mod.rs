@@ -4,6 +4,7 @@ mod key;
 mod ring;
 mod statement;
 
+pub(crate) use key::thumbprint;
 pub use key::{KeyError, SigningKey};
 pub use ring::{RotationError, SigningKeys};
 pub use statement::{CallerSigner, SignerSettings};

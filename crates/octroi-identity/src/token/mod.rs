@@ -68,7 +68,8 @@ pub(crate) fn claims_unverified(token: &str) -> Result<Map<String, Value>, Inval
     decode_object(claims)
 }
 
-fn split(token: &str) -> Result<(&str, &str, &str), InvalidToken> {
+/// Header, claims and signature of a compact JWS.
+pub(crate) fn split(token: &str) -> Result<(&str, &str, &str), InvalidToken> {
     let mut parts = token.split('.');
     match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(header), Some(claims), Some(signature), None, ..) => Ok((header, claims, signature)),
@@ -78,7 +79,8 @@ fn split(token: &str) -> Result<(&str, &str, &str), InvalidToken> {
     }
 }
 
-fn decode_object(part: &str) -> Result<Map<String, Value>, InvalidToken> {
+/// The JSON object in a part.
+pub(crate) fn decode_object(part: &str) -> Result<Map<String, Value>, InvalidToken> {
     let text = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Malformed)?;
     json::object(&text).map_err(|error| match error {
         NotAnObject::Duplicate => InvalidToken::DuplicateName,
