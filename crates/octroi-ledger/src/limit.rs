@@ -7,7 +7,7 @@ use crate::error::HoldRefused;
 use crate::report::CallEnd;
 
 /// Most limits one hold may be under.
-pub const MAX_LIMITS: usize = 8;
+pub const MAX_LIMITS: usize = 12;
 
 /// How long a limit counts before it starts over. Windows are aligned to Unix time: a day starts at midnight UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,17 +18,23 @@ pub enum Window {
     Hour,
     /// 86 400 seconds.
     Day,
+    /// It never starts over.
+    Always,
 }
 
+/// The window of what never starts over: the last second of the year 9999, so that nothing forgets it before.
+const ALWAYS: (u32, u64) = (1, 253_402_300_799);
+
 impl Window {
-    /// Its length, in seconds.
-    #[must_use]
-    pub const fn seconds(self) -> u32 {
-        match self {
+    /// Its length in seconds, and where the one that `now` is in starts, in Unix seconds.
+    const fn at(self, now: u64) -> (u32, u64) {
+        let seconds: u32 = match self {
             Self::Minute => 60,
             Self::Hour => 3_600,
             Self::Day => 86_400,
-        }
+            Self::Always => return ALWAYS,
+        };
+        (seconds, now - now % seconds as u64)
     }
 }
 
@@ -67,8 +73,7 @@ pub struct Limit {
 impl Limit {
     /// What a hold of `amount` takes of it at `now` (Unix seconds).
     pub(crate) fn taken(&self, amount: i64, now: u64) -> Taken {
-        let seconds = self.window.seconds();
-        let start = now - now % u64::from(seconds);
+        let (seconds, start) = self.window.at(now);
         let key = CounterKey { key: self.key, counts: self.counts, seconds, start };
         match self.counts {
             Counts::Calls => Taken { key, take: 1, most: self.most },
@@ -177,6 +182,13 @@ mod tests {
         assert_eq!(Taken::decode(&bytes), taken);
         assert_eq!(Taken::encode(&[]), None);
         assert_eq!(Taken::decode(&bytes[..TAKEN_BYTES + 1]), taken[..1], "a torn end is left out");
+    }
+
+    #[test]
+    fn what_never_starts_over_has_one_window() {
+        let limit = Limit { key: [7; 32], window: Window::Always, counts: Counts::Calls, most: 9 };
+        assert_eq!(limit.taken(0, 0).key, limit.taken(0, 4_000_000_000).key);
+        assert!(limit.taken(0, 0).key.end() > 253_000_000_000, "and is not forgotten");
     }
 
     #[test]
