@@ -13,7 +13,7 @@ use crate::{AgentError, Exchange};
 /// Most bytes of an answer that are read, whether in one piece or as a stream of events.
 pub(crate) const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a connection may take to be made.
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long the server may be silent.
 const SILENCE_WAIT: Duration = Duration::from_secs(120);
 /// How long a whole answer may take.
@@ -130,7 +130,7 @@ struct Answer {
 
 /// A credential is for the host it was given to, and a message is posted: only a redirect that keeps both is followed
 /// (RFC 9110 §15.4.8, §15.4.9).
-fn stay_at_home(attempt: redirect::Attempt<'_>) -> redirect::Action {
+pub(crate) fn stay_at_home(attempt: redirect::Attempt<'_>) -> redirect::Action {
     let at_home = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
     let keeps_method = matches!(attempt.status().as_u16(), 307 | 308);
     if at_home && keeps_method && attempt.previous().len() <= REDIRECTS_MAX {
@@ -148,7 +148,7 @@ fn destination(headers: &HeaderMap) -> String {
 }
 
 /// The innermost cause says what happened; the address may hold a secret and is left out.
-fn failed(error: reqwest::Error) -> AgentError {
+pub(crate) fn failed(error: reqwest::Error) -> AgentError {
     if error.is_timeout() {
         return AgentError::Timeout;
     }

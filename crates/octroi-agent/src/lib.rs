@@ -16,9 +16,11 @@
 mod agent;
 mod ahead;
 mod approval;
+mod bridge;
 mod budget;
 mod call;
 mod challenge;
+mod client;
 mod error;
 mod exchange;
 mod http;
@@ -33,13 +35,16 @@ mod session;
 mod signin;
 mod step;
 mod visit;
+mod wallet_server;
 mod work;
 
 pub use agent::{Agent, AgentBuilder, CallOptions, Protocol, ToolInfo};
 pub use approval::{Approver, Question};
+pub use bridge::{Bridge, Identity, Link};
 pub use budget::Budget;
 pub use call::CallOutcome;
 pub use challenge::{Bill, BillError, PaymentRequired, Price, Renewal};
+pub use client::HttpClient;
 pub use error::AgentError;
 pub use exchange::{Exchange, Proof, Request};
 pub use identity::{IdentityNeeded, ResourceMetadata};
@@ -50,4 +55,5 @@ pub use purse::{Bought, KeySource, Purse, PurseError, Receipt, SpendState, Total
 pub use secret::Secret;
 pub use signin::{Grant, SignIn, SignInSettings};
 pub use step::{Observer, Paid, Step, Worked};
+pub use wallet_server::WalletServer;
 pub use work::WorkPolicy;

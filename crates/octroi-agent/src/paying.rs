@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use octroi_l402::{Msat, Offer, PaymentHash, challenge::Scheme};
+use octroi_l402::{Msat, Offer, PaymentHash, Preimage, challenge::Scheme};
 use octroi_lightning::{LightningNode, NodeError, Outgoing, PayError, Payment, bolt11};
 use url::Url;
 
@@ -59,7 +59,16 @@ impl Payer {
     ///
     /// # Errors
     /// As [`Payer::pay`].
-    pub async fn pay_invoice(&self, invoice: &str) -> Result<(Paid, octroi_l402::Preimage), AgentError> {
+    pub async fn pay_invoice(&self, invoice: &str) -> Result<(Paid, Preimage), AgentError> {
+        self.pay_invoice_asking(invoice, None).await
+    }
+
+    /// As [`Payer::pay_invoice`]; `approver` is asked in place of the payer's own.
+    pub(crate) async fn pay_invoice_asking(
+        &self,
+        invoice: &str,
+        approver: Option<Arc<dyn Approver>>,
+    ) -> Result<(Paid, Preimage), AgentError> {
         let read = bolt11::decode(invoice).map_err(BillError::Invoice)?;
         let amount = read.amount.filter(|asked| *asked > Msat::ZERO).ok_or(BillError::NoAmount)?;
         if read.is_expired(unix_now()) {
@@ -83,7 +92,7 @@ impl Payer {
         let spend = Spend::new("", "", &hash, &bill);
         // No server's rule holds: only the general ones.
         let terms = self.policy.general();
-        self.ask(&terms, &spend, None).await?;
+        self.ask(&terms, &spend, approver.as_ref()).await?;
         let (bought, paid) = self.make(wallet, spend, &terms).await?;
         let preimage = bought.opens.preimage.parse();
         let preimage = preimage.map_err(|_| AgentError::WrongProof { payment_hash: paid.payment_hash })?;

@@ -26,17 +26,27 @@ enum Command {
     Check(check::CheckArgs),
     /// Call a tool on a gated MCP server, and pay for it within a budget.
     Call(Box<commands::call::CallArgs>),
+    /// Speak MCP on standard input and output for a server elsewhere, and pay for its calls.
+    Connect(Box<commands::connect::ConnectArgs>),
     /// See the whole journey: a paid, identified MCP call, with real Lightning on a private chain.
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
+    /// Fetch a URL, and pay for it within limits.
+    Fetch(Box<commands::fetch::FetchArgs>),
     /// Look at the ledger.
     Ledger(commands::ledger::LedgerArgs),
     /// Proof of work: solve a puzzle.
     Pow(commands::pow::PowArgs),
+    /// Look at what agents bought and spent.
+    Purse(Box<commands::purse::PurseArgs>),
     /// Run the gate.
     Serve(commands::serve::ServeArgs),
     /// Prepaid credentials issued by the operator.
     Token(Box<commands::token::TokenArgs>),
+    /// List a server's tools with their prices.
+    Tools(Box<commands::tools::ToolsArgs>),
+    /// The wallet that agents pay from; also as an MCP server.
+    Wallet(Box<commands::wallet::WalletArgs>),
 }
 
 /// Runs the command line of this process.
@@ -47,11 +57,16 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Call(args) => commands::call::run(&args),
+        Command::Connect(args) => commands::connect::run(&args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
+        Command::Fetch(args) => commands::fetch::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
         Command::Pow(args) => commands::pow::run(&args),
+        Command::Purse(args) => commands::purse::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Token(args) => commands::token::run(&args),
+        Command::Tools(args) => commands::tools::run(&args),
+        Command::Wallet(args) => commands::wallet::run(&args),
     }
 }

@@ -43,7 +43,7 @@ struct Watch {
 }
 
 impl<B> PaidBody<B> {
-    pub(super) fn whole(bytes: Bytes) -> Self {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
         Self { inner: Inner::Whole(Some(bytes)), watch: None }
     }
 

@@ -105,7 +105,7 @@ impl SignIn {
         if session.is_fresh(unix_now()) {
             return Ok(Some(session.token()));
         }
-        let _turn = self.purse.turn(self.endpoint.as_str(), TURN).await?;
+        let _turn = self.turn().await?;
         if let Some(other) = self.news(&session.access_token)? {
             return Ok(Some(other));
         }
@@ -132,26 +132,54 @@ impl SignIn {
         if !is_about_identity(status, challenges) {
             return Ok(None);
         }
-        // One process asks the person; the others wait for what comes of it.
-        let _turn = self.purse.turn(self.endpoint.as_str(), TURN).await?;
-        let refused = refused.map_or("", Secret::reveal);
-        if let Some(other) = self.news(refused)? {
+        let _turn = self.turn().await?;
+        if let Some(token) = self.renewed(refused, status).await? {
+            return Ok(Some(token));
+        }
+        match IdentityNeeded::read_parts(&self.http, &self.endpoint, status, challenges).await {
+            Some(needed) => self.ask(&needed).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`SignIn::answer`], for a refusal that was read already.
+    ///
+    /// # Errors
+    /// [`AgentError::SignIn`], and those about the network.
+    pub async fn obtain(
+        &self,
+        refused: Option<&Secret>,
+        needed: &IdentityNeeded,
+    ) -> Result<Secret, AgentError> {
+        let _turn = self.turn().await?;
+        match self.renewed(refused, needed.status).await? {
+            Some(token) => Ok(token),
+            None => self.ask(needed).await,
+        }
+    }
+
+    /// One process asks the person; the others wait for what comes of it.
+    async fn turn(&self) -> Result<crate::purse::Turn, AgentError> {
+        Ok(self.purse.turn(self.endpoint.as_str(), TURN).await?)
+    }
+
+    /// A token that needs nobody: another process's, or a renewed one.
+    async fn renewed(&self, refused: Option<&Secret>, status: u16) -> Result<Option<Secret>, AgentError> {
+        if let Some(other) = self.news(refused.map_or("", Secret::reveal))? {
             return Ok(Some(other));
         }
+        let earlier = self.held.read().clone().filter(|_| status == 401);
+        let Some(session) = earlier else { return Ok(None) };
+        Ok(self.refresh(&session).await.ok().map(|session| session.token()))
+    }
+
+    async fn ask(&self, needed: &IdentityNeeded) -> Result<Secret, AgentError> {
         let earlier = self.held.read().clone();
-        if status == 401
-            && let Some(session) = &earlier
-            && let Ok(session) = self.refresh(session).await
-        {
-            return Ok(Some(session.token()));
-        }
-        let needed = IdentityNeeded::read_parts(&self.http, &self.endpoint, status, challenges).await;
-        let Some(needed) = needed else { return Ok(None) };
-        let issuer = Issuer::of(&self.http, &self.endpoint, &needed).await?;
-        let session = self.sign_in(&issuer, &needed, earlier.as_ref()).await?;
+        let issuer = Issuer::of(&self.http, &self.endpoint, needed).await?;
+        let session = self.sign_in(&issuer, needed, earlier.as_ref()).await?;
         let token = session.token();
         self.keep(session)?;
-        Ok(Some(token))
+        Ok(token)
     }
 
     /// What another process got meanwhile: a token that is not `than`.

@@ -1,43 +1,23 @@
 //! `octroi call`: one call of a tool behind a gate, as an agent would make it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use clap::Args;
-use indicatif::ProgressBar;
-use octroi_agent::{
-    Agent, AgentError, Budget, CallOptions, CallOutcome, Observer, Paid, Protocol, Purse, Secret, Step,
-    WorkPolicy,
-};
-use octroi_lightning::phoenixd::Phoenixd;
-use octroi_lightning::{LightningNode, Password};
+use octroi_agent::{Agent, AgentError, CallOptions, CallOutcome, Identity, Paid, Payer, Protocol, Secret};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::pow::SolveBar;
+use super::agent::{EXIT_TOOL, IdentityArgs, PayerArgs, WhenToAsk, finish, paid_json, progress, sats};
 
-/// The tool says that it failed.
-const EXIT_TOOL: u8 = 1;
-/// The arguments, the purse or the wallet's address cannot be used.
-const EXIT_USAGE: u8 = 2;
-/// The server wants to know who calls.
-const EXIT_IDENTITY: u8 = 3;
-/// The server wants more than may be paid, or the wallet did not pay.
-const EXIT_PAYMENT: u8 = 4;
-/// The server does not do this.
-const EXIT_REFUSED: u8 = 5;
-/// The server did not answer, or not with MCP.
-const EXIT_NETWORK: u8 = 6;
-
-/// How often the progress is drawn.
-const TICK: Duration = Duration::from_millis(100);
+/// The most given away for one call where nobody says otherwise, in satoshis.
+const SATS_MAX: u32 = 100;
 
 /// Call a tool, paying or computing for it within limits.
 ///
 /// Exits with 0; 1 when the tool says it failed; 2 for wrong arguments; 3 when an access token is needed; 4 when payment is
-/// needed beyond what is allowed; 5 when refused otherwise; 6 when the server did not answer.
+/// needed beyond what is allowed; 5 when refused otherwise; 6 when the server did not answer; 7 when a payment was made, or may
+/// have been, and the call was not.
 #[derive(Clone, Debug, Args)]
 pub struct CallArgs {
     /// The MCP endpoint, such as http://127.0.0.1:8402/mcp.
@@ -50,24 +30,13 @@ pub struct CallArgs {
     /// All arguments as a JSON object.
     #[arg(long, value_name = "OBJECT", conflicts_with = "args", value_parser = object)]
     json: Option<Value>,
-    /// The access token, or env:NAME or file:PATH where it stands.
-    #[arg(long, env = "OCTROI_TOKEN", hide_env_values = true, value_parser = secret)]
-    token: Option<Secret>,
-    /// What pays: phoenixd+http://:PASSWORD@HOST:PORT, or env:NAME or file:PATH where this stands.
-    #[arg(long, env = "OCTROI_WALLET", hide_env_values = true, value_parser = wallet)]
-    wallet: Option<WalletAddress>,
-    /// The most satoshis to give away, routing fees included.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    max_sats: u32,
-    /// How many calls to buy at once, should one have to be bought.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    calls: u32,
-    /// Solve puzzles of up to so many bits instead of paying.
-    #[arg(long, value_name = "BITS")]
-    work: Option<f64>,
-    /// Keep credentials in this file, and use those in it before paying.
-    #[arg(long, value_name = "FILE")]
-    purse: Option<PathBuf>,
+    #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
+    payer: PayerArgs,
+    /// How many calls to buy at once, should one have to be bought; what the policy's rule says unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    calls: Option<u32>,
     /// Speak MCP 2025-11-25, with a session.
     #[arg(long)]
     legacy: bool,
@@ -76,121 +45,71 @@ pub struct CallArgs {
     json_output: bool,
 }
 
-/// Where a wallet is, and what opens it.
-#[derive(Clone, Debug)]
-struct WalletAddress {
-    url: Url,
-    password: Password,
-}
-
 /// Makes the call and prints what it gave and what it cost.
 pub fn run(args: &CallArgs) -> ExitCode {
-    let made = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| AgentError::Config(error.to_string()))
-        .and_then(|runtime| runtime.block_on(call(args)));
-    match made {
-        Ok(outcome) => {
-            if args.json_output {
-                println!("{}", outcome_json(&outcome));
-            } else {
-                println!("{}", content(&outcome.result));
-                eprintln!("{}", cost(&outcome));
-            }
-            if outcome.is_error { ExitCode::from(EXIT_TOOL) } else { ExitCode::SUCCESS }
+    finish(args.json_output, async {
+        let outcome = call(args).await?;
+        if args.json_output {
+            println!("{}", outcome_json(&outcome));
+        } else {
+            println!("{}", content(&outcome.result));
+            eprintln!("{}", cost(&outcome));
         }
-        Err(error) => {
-            let code = exit_code(&error);
-            if args.json_output {
-                println!("{}", error_json(&error, code));
-            } else {
-                eprintln!("octroi: {error}");
-            }
-            ExitCode::from(code)
-        }
-    }
+        Ok(if outcome.is_error { ExitCode::from(EXIT_TOOL) } else { ExitCode::SUCCESS })
+    })
 }
 
 async fn call(args: &CallArgs) -> Result<CallOutcome, AgentError> {
-    let most = i64::from(args.max_sats) * 1000;
-    let mut builder = Agent::builder(args.url.clone())
-        .budget(Budget { per_call_msat: most, total_msat: most })
-        .work(args.work.map_or(WorkPolicy::Never, WorkPolicy::UpTo))
-        .protocol(if args.legacy { Protocol::Legacy } else { Protocol::Modern })
-        .observer(progress());
-    if let Some(token) = &args.token {
-        builder = builder.token(token.clone());
-    }
-    if let Some(WalletAddress { url, password }) = &args.wallet {
-        let node =
-            Phoenixd::new(url, password.clone()).map_err(|error| AgentError::Config(error.to_string()))?;
-        let node: Arc<dyn LightningNode> = Arc::new(node);
-        builder = builder.wallet(node);
-    }
-    if let Some(path) = &args.purse {
-        builder = builder.purse(Arc::new(Purse::open(path)?));
-    }
+    let funds = args.payer.with_most(SATS_MAX).open(Some(progress()), None).await?;
+    let identity = args.identity.identity(&args.url, funds.payer.purse(), WhenToAsk::AtTerminal)?;
     let arguments = match &args.json {
         Some(object) => object.clone(),
         None => Value::Object(args.args.iter().cloned().collect::<Map<_, _>>()),
     };
-    builder.build()?.call(&args.tool, arguments, CallOptions::buying(args.calls)).await
-}
-
-/// Shows a person what is being waited for; nothing where standard error is no terminal.
-fn progress() -> Observer {
-    let shown = Mutex::new(None);
-    Arc::new(move |step| {
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was shown ends with the next step, whichever it is.
-        shown.take();
-        *shown = waiting_for(step);
+    let made = as_somebody(&identity, |token| {
+        let agent = agent(&args.url, &funds.payer, token, args.legacy);
+        let arguments = arguments.clone();
+        async move { agent?.call(&args.tool, arguments, CallOptions { calls: args.calls }).await }
     })
+    .await;
+    funds.close().await;
+    made
 }
 
-/// What is drawn while a step takes its time; it vanishes when dropped.
-enum Waiting {
-    Paying(ProgressBar),
-    Solving { _bar: SolveBar },
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Self::Paying(bar) = self {
-            bar.finish_and_clear();
-        }
+/// An agent for the server at `url`.
+pub(super) fn agent(
+    url: &Url,
+    payer: &Arc<Payer>,
+    token: Option<Secret>,
+    legacy: bool,
+) -> Result<Agent, AgentError> {
+    let protocol = if legacy { Protocol::Legacy } else { Protocol::Modern };
+    let builder = Agent::builder(url.clone()).payer(Arc::clone(payer)).protocol(protocol);
+    match token {
+        Some(token) => builder.token(token).build(),
+        None => builder.build(),
     }
 }
 
-fn waiting_for(step: &Step) -> Option<Waiting> {
-    match step {
-        Step::Paying { amount, calls, .. } => {
-            let words = format!("paying {} for {calls} call(s)", sats(amount.as_i64()));
-            let bar = ProgressBar::new_spinner().with_message(words);
-            bar.enable_steady_tick(TICK);
-            Some(Waiting::Paying(bar))
+/// Does `work` with the token there is; where the server wants another one that can be had, does it once more.
+pub(super) async fn as_somebody<T, F>(
+    identity: &Identity,
+    work: impl Fn(Option<Secret>) -> F,
+) -> Result<T, AgentError>
+where
+    F: Future<Output = Result<T, AgentError>>,
+{
+    let token = match identity {
+        Identity::None => None,
+        Identity::Token(token) => Some(token.clone()),
+        Identity::SignIn(signin) => signin.token().await?,
+    };
+    match (work(token.clone()).await, identity) {
+        (Err(AgentError::IdentityNeeded(needed)), Identity::SignIn(signin)) => {
+            let better = signin.obtain(token.as_ref(), &needed).await?;
+            work(Some(better)).await
         }
-        Step::Solving { bits, tried } => {
-            Some(Waiting::Solving { _bar: SolveBar::start(*bits, Arc::clone(tried)) })
-        }
-        _ => None,
-    }
-}
-
-fn exit_code(error: &AgentError) -> u8 {
-    match error {
-        AgentError::Config(_) | AgentError::Purse(_) => EXIT_USAGE,
-        AgentError::IdentityNeeded(_) => EXIT_IDENTITY,
-        AgentError::PaymentRequired(_)
-        | AgentError::OverBudget { .. }
-        | AgentError::Pay(_)
-        | AgentError::PaymentPending { .. } => EXIT_PAYMENT,
-        AgentError::Network(_)
-        | AgentError::Timeout
-        | AgentError::TooLong { .. }
-        | AgentError::BadReply(_) => EXIT_NETWORK,
-        _ => EXIT_REFUSED,
+        (made, _) => made,
     }
 }
 
@@ -222,48 +141,15 @@ fn cost(outcome: &CallOutcome) -> String {
     if words.is_empty() { "free".to_owned() } else { words.join("; ") }
 }
 
-fn sats(msat: i64) -> String {
-    format!("{} sats", msat as f64 / 1000.0)
-}
-
 fn outcome_json(outcome: &CallOutcome) -> Value {
     json!({
         "result": outcome.result,
         "is_error": outcome.is_error,
-        "paid": outcome.paid.map(|paid| json!({
-            "amount_msat": paid.amount.as_i64(),
-            "fee_msat": paid.fee.as_i64(),
-            "payment_hash": paid.payment_hash.to_string(),
-            "calls": paid.calls,
-        })),
+        "paid": outcome.paid.as_ref().map(paid_json),
         "work": outcome.work.map(|work| json!({"bits": work.bits, "seconds": work.seconds})),
         "price": outcome.price,
         "balance": outcome.balance,
     })
-}
-
-fn error_json(error: &AgentError, code: u8) -> Value {
-    let mut json = json!({"exit": code, "message": error.to_string()});
-    match error {
-        AgentError::IdentityNeeded(needed) => {
-            json["resource_metadata"] = json!(needed.metadata_url.as_ref().map(Url::as_str));
-            json["authorization_servers"] =
-                json!(needed.metadata.as_ref().map(|found| &found.authorization_servers));
-            json["scope"] = json!(needed.scope);
-        }
-        AgentError::PaymentRequired(required) => {
-            json["reason"] = json!(required.reason);
-            json["price_msat"] = json!(required.price.map(|price| price.amount.as_i64()));
-            json["invoice"] = json!(required.offer.as_ref().map(|offer| &offer.invoice));
-            json["work_bits"] = json!(required.work.as_ref().map(|work| work.difficulty.bits()));
-        }
-        AgentError::Refused { status, reason, .. } => {
-            json["status"] = json!(status);
-            json["reason"] = json!(reason);
-        }
-        _ => {}
-    }
-    json!({ "error": json })
 }
 
 fn argument(text: &str) -> Result<(String, Value), String> {
@@ -275,38 +161,6 @@ fn argument(text: &str) -> Result<(String, Value), String> {
 fn object(text: &str) -> Result<Value, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if value.is_object() { Ok(value) } else { Err("expected a JSON object".to_owned()) }
-}
-
-/// The text itself, or what stands at `env:NAME` or `file:PATH`.
-fn held(text: &str) -> Result<String, String> {
-    let found = if let Some(name) = text.strip_prefix("env:") {
-        std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
-    } else if let Some(path) = text.strip_prefix("file:") {
-        std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
-    } else {
-        text.to_owned()
-    };
-    Ok(found.trim().to_owned())
-}
-
-fn secret(text: &str) -> Result<Secret, String> {
-    held(text).map(Secret::new)
-}
-
-fn wallet(text: &str) -> Result<WalletAddress, String> {
-    let text = held(text)?;
-    let address = text.strip_prefix("phoenixd+").ok_or("expected phoenixd+http://:PASSWORD@HOST:PORT")?;
-    let mut url = Url::parse(address).map_err(|error| error.to_string())?;
-    let encoded =
-        url.password().filter(|password| !password.is_empty()).ok_or("the address holds no password")?;
-    // The only text of a form, so that it is decoded as one; `+` is no blank in a password.
-    let form = format!("p={}", encoded.replace('+', "%2B").replace('&', "%26"));
-    let decoded = url::form_urlencoded::parse(form.as_bytes()).next().map(|(_, value)| value.into_owned());
-    let password = Password::new(decoded.unwrap_or_default());
-    if url.set_password(None).is_err() || url.set_username("").is_err() {
-        return Err("expected phoenixd+http://:PASSWORD@HOST:PORT".to_owned());
-    }
-    Ok(WalletAddress { url, password })
 }
 
 #[cfg(test)]
@@ -335,17 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wallet_is_an_address_and_a_password_that_is_not_shown() {
-        let args = read(&["--wallet", "phoenixd+http://:pa%2Fss+&@127.0.0.1:9740", "--token", "to.ken"]);
+    fn secrets_are_not_shown() {
+        let args = read(&["--wallet", "phoenixd+http://:pass-word@127.0.0.1:9740", "--token", "to.ken"]);
         let shown = format!("{args:?}");
-        assert!(!shown.contains("pa/ss") && !shown.contains("to.ken"), "{shown}");
-        let wallet = args.wallet.unwrap();
-        assert_eq!(wallet.url.as_str(), "http://127.0.0.1:9740/");
-        assert_eq!(wallet.password.reveal(), "pa/ss+&");
-        for bad in ["http://:p@h/", "phoenixd+http://h/", "phoenixd+nothing", "env:OCTROI_TEST_NO_SUCH_NAME"]
-        {
-            assert!(super::wallet(bad).is_err(), "{bad}");
-        }
+        assert!(!shown.contains("pass-word") && !shown.contains("to.ken"), "{shown}");
     }
 
     #[tokio::test]
@@ -353,9 +200,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         drop(listener);
-        let args = Line::try_parse_from(["call", &url, "tool"]).unwrap().call;
-        let error = call(&args).await.unwrap_err();
-        assert_eq!(exit_code(&error), EXIT_NETWORK, "{error}");
+        let args = Line::try_parse_from(["call", &url, "tool", "--purse", "none"]).unwrap().call;
+        assert!(matches!(call(&args).await, Err(AgentError::Network(_))));
     }
 
     #[test]

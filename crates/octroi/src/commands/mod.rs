@@ -1,7 +1,13 @@
 //! The commands, one file each.
 
+mod agent;
 pub mod call;
+pub mod connect;
+pub mod fetch;
 pub mod ledger;
 pub mod pow;
+pub mod purse;
 pub mod serve;
 pub mod token;
+pub mod tools;
+pub mod wallet;

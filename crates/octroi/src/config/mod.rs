@@ -23,6 +23,7 @@ mod reader;
 mod secret;
 mod server;
 mod tree;
+mod wallet;
 
 pub use args::ConfigArgs;
 pub use lightning::{

@@ -3,7 +3,7 @@
 mod endpoint;
 mod invoices;
 mod keys;
-mod lightning;
+pub(crate) mod lightning;
 mod policy;
 
 use std::net::SocketAddr;

@@ -25,7 +25,7 @@ enum Backend {
     Phoenixd,
 }
 
-pub(super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<LightningConfig> {
+pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<LightningConfig> {
     if !field.is_given() {
         return None;
     }

@@ -10,3 +10,4 @@ mod rule;
 mod server;
 
 pub(super) use gate::config;
+pub(super) use lightning::read as lightning;

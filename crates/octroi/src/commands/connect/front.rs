@@ -1,0 +1,125 @@
+//! Standard input and output: the client's messages go to the service, and the bridge's own questions among its answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use octroi_agent::Link;
+use octroi_gate::{BoxError, Inner};
+use octroi_server::stdio_front::{self, FrontSettings};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::sync::{Mutex, mpsc};
+
+use super::super::serve::stop_signal;
+
+/// How many questions may wait to be written.
+pub(in super::super) const OWN_QUEUE: usize = 16;
+/// Bytes between standard input or output and the front.
+const PIPE: usize = 256 * 1024;
+
+/// The bounds of the one client.
+const FRONT: FrontSettings = FrontSettings {
+    max_message_bytes: 16 * 1024 * 1024,
+    max_in_flight: 256,
+    drain: Duration::from_secs(30),
+    reconnect_min: Duration::from_millis(200),
+    reconnect_max: Duration::from_secs(10),
+};
+
+/// Serves the client on standard input and output until it goes away, or the process is told to stop.
+pub(in super::super) async fn over_stdio<S, B>(service: S, link: Arc<Link>, own: mpsc::Receiver<Vec<u8>>)
+where
+    S: Inner<B> + Clone,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (front_in, to_front) = tokio::io::duplex(PIPE);
+    let (front_out, from_front) = tokio::io::duplex(PIPE);
+    let out = Arc::new(Mutex::new(tokio::io::stdout()));
+    let reading = tokio::spawn(read(tokio::io::stdin(), to_front, link));
+    let asking = tokio::spawn(ask(own, Arc::clone(&out)));
+    let writing = tokio::spawn(write(from_front, out));
+    tokio::select! {
+        ended = stdio_front::serve(service, front_in, front_out, FRONT) => {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "standard input or output broke");
+            }
+        }
+        () = stop_signal() => {}
+    }
+    asking.abort();
+    reading.abort();
+    // What the front said last is still on its way out.
+    let _ = writing.await;
+}
+
+/// Hands the client's lines on, but for the answers to our own questions. A line too long to be looked at is passed on in
+/// pieces: the front refuses it.
+async fn read(
+    input: impl AsyncRead + Unpin,
+    mut front: DuplexStream,
+    link: Arc<Link>,
+) -> std::io::Result<()> {
+    let mut input = BufReader::with_capacity(64 * 1024, input);
+    let (mut line, mut passing) = (Vec::new(), false);
+    loop {
+        let piece = input.fill_buf().await?;
+        if piece.is_empty() {
+            return front.write_all(&line).await;
+        }
+        let end = memchr::memchr(b'\n', piece).map(|at| at + 1);
+        let taken = end.unwrap_or(piece.len());
+        line.extend_from_slice(&piece[..taken]);
+        input.consume(taken);
+        if end.is_none() && line.len() <= FRONT.max_message_bytes && !passing {
+            continue;
+        }
+        if passing || !link.sees(&line) {
+            front.write_all(&line).await?;
+        }
+        passing = end.is_none();
+        line.clear();
+    }
+}
+
+/// Writes our own questions, one line each.
+async fn ask(mut own: mpsc::Receiver<Vec<u8>>, out: Arc<Mutex<impl AsyncWrite + Unpin>>) {
+    while let Some(mut line) = own.recv().await {
+        line.push(b'\n');
+        let mut out = out.lock().await;
+        // A client that is gone needs no question.
+        if out.write_all(&line).await.is_err() || out.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes what the front says, whole lines at a time.
+async fn write(front: DuplexStream, out: Arc<Mutex<impl AsyncWrite + Unpin>>) -> std::io::Result<()> {
+    let mut front = BufReader::with_capacity(64 * 1024, front);
+    loop {
+        let piece = front.fill_buf().await?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let mut out = out.lock().await;
+        let mut taken = piece.len();
+        out.write_all(piece).await?;
+        let mut whole = piece.ends_with(b"\n");
+        front.consume(taken);
+        // The line is finished before anybody else may write.
+        while !whole {
+            let piece = front.fill_buf().await?;
+            if piece.is_empty() {
+                break;
+            }
+            let end = memchr::memchr(b'\n', piece).map(|at| at + 1);
+            taken = end.unwrap_or(piece.len());
+            out.write_all(&piece[..taken]).await?;
+            front.consume(taken);
+            whole = end.is_some();
+        }
+        out.flush().await?;
+    }
+}

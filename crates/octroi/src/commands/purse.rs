@@ -1,0 +1,183 @@
+//! `octroi purse`: what was bought, what is left of it, and what was spent.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use octroi_agent::{AgentError, Bought, Receipt, SpendState, Totals};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::agent::{PayerArgs, finish, sats};
+
+/// Look at the purse: credentials, balances, spending, receipts.
+#[derive(Clone, Debug, Args)]
+pub struct PurseArgs {
+    #[command(flatten)]
+    payer: PayerArgs,
+    /// How many payments to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<PurseCommand>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum PurseCommand {
+    /// Throw credentials away: those of one endpoint, or all.
+    Forget {
+        /// The endpoint, as `octroi purse` shows it.
+        endpoint: Option<String>,
+        /// All credentials, of every endpoint.
+        #[arg(long, required_unless_present = "endpoint", conflicts_with = "endpoint")]
+        all: bool,
+    },
+    /// Forget the tokens of an endpoint.
+    SignOut {
+        /// The endpoint.
+        endpoint: Url,
+    },
+    /// Ask the wallet what became of payments that have no outcome.
+    Settle,
+}
+
+/// Shows the purse, or changes it.
+pub fn run(args: &PurseArgs) -> ExitCode {
+    finish(args.json, async {
+        match &args.command {
+            None => show(args)?,
+            Some(PurseCommand::Forget { endpoint, .. }) => {
+                let gone = args.payer.purse()?.forget_credentials(endpoint.as_deref())?;
+                tell(args.json, "forgotten", json!(gone));
+            }
+            Some(PurseCommand::SignOut { endpoint }) => {
+                let was = args.payer.purse()?.forget_session(endpoint.as_str())?;
+                tell(args.json, "signed_out", json!(was));
+            }
+            Some(PurseCommand::Settle) => {
+                let funds = args.payer.open(None, None).await?;
+                let open = funds.payer.settle_open().await;
+                funds.close().await;
+                tell(args.json, "open", json!(open?));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn tell(json: bool, name: &str, value: Value) {
+    if json {
+        println!("{}", json!({ name: value }));
+    } else {
+        println!("{}: {value}", name.replace('_', " "));
+    }
+}
+
+fn show(args: &PurseArgs) -> Result<(), AgentError> {
+    let purse = args.payer.purse()?;
+    let now = unix_now();
+    let (credentials, totals) = (purse.credentials()?, purse.totals(None, now)?);
+    let (receipts, signed_in) = (purse.receipts(args.last)?, purse.signed_in()?);
+    if args.json {
+        println!("{}", purse_json(&credentials, totals, &receipts, &signed_in));
+        return Ok(());
+    }
+    print!("{}", text(&credentials, totals, &receipts, &signed_in, now));
+    Ok(())
+}
+
+fn purse_json(credentials: &[Bought], totals: Totals, receipts: &[Receipt], signed_in: &[String]) -> Value {
+    let credentials = credentials.iter().map(|bought| {
+        json!({
+            "endpoint": bought.endpoint,
+            "tool": bought.tool,
+            "payment_hash": bought.payment_hash,
+            "calls_left": bought.calls_left,
+            "expires_at": bought.expires_at,
+        })
+    });
+    json!({
+        "credentials": credentials.collect::<Vec<_>>(),
+        "spent": totals_json(totals),
+        "receipts": receipts.iter().map(receipt_json).collect::<Vec<_>>(),
+        "signed_in": signed_in,
+    })
+}
+
+fn totals_json(totals: Totals) -> Value {
+    json!({
+        "hour_msat": totals.hour.as_i64(),
+        "day_msat": totals.day.as_i64(),
+        "all_msat": totals.all.as_i64(),
+    })
+}
+
+fn receipt_json(receipt: &Receipt) -> Value {
+    json!({
+        "payment_hash": receipt.payment_hash,
+        "server": receipt.server,
+        "tool": receipt.tool,
+        "description": receipt.description,
+        "amount_msat": receipt.amount.as_i64(),
+        "cost_msat": receipt.cost.as_i64(),
+        "calls": receipt.calls,
+        "state": state(receipt.state),
+        "at": receipt.at,
+    })
+}
+
+const fn state(state: SpendState) -> &'static str {
+    match state {
+        SpendState::Open => "open",
+        SpendState::Paid => "paid",
+        SpendState::Failed => "failed",
+    }
+}
+
+fn text(
+    credentials: &[Bought],
+    totals: Totals,
+    receipts: &[Receipt],
+    signed_in: &[String],
+    now: u64,
+) -> String {
+    let mut out = format!(
+        "spent: {} in the last hour, {} in the last day, {} in all\n",
+        sats(totals.hour.as_i64()),
+        sats(totals.day.as_i64()),
+        sats(totals.all.as_i64())
+    );
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            out.push_str(&format!("\n{title}\n"));
+            lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+        }
+    };
+    let credential = |bought: &Bought| {
+        let left =
+            bought.calls_left.map_or_else(|| "uncounted".to_owned(), |left| format!("{left} call(s) left"));
+        let ends = match bought.expires_at {
+            Some(at) if at <= now => ", expired (renewed when it is used)".to_owned(),
+            Some(at) => format!(", for {} s", at - now),
+            None => String::new(),
+        };
+        format!("{} {}: {left}{ends}", bought.endpoint, bought.tool)
+    };
+    section("credentials", credentials.iter().map(credential).collect());
+    let receipt = |receipt: &Receipt| {
+        let whom = if receipt.server.is_empty() { "an invoice" } else { &receipt.server };
+        let age = now.saturating_sub(receipt.at);
+        let (what, cost) = (state(receipt.state), sats(receipt.cost.as_i64()));
+        format!("{age} s ago: {what} {cost} to {whom} for {} x {}", receipt.calls, receipt.tool)
+    };
+    section("payments, newest first", receipts.iter().map(receipt).collect());
+    section("signed in", signed_in.to_vec());
+    out
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
