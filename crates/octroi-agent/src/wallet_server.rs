@@ -127,7 +127,7 @@ impl WalletServer {
             |limit: Option<Msat>, spent: Msat| limit.map(|limit| (limit.as_i64() - spent.as_i64()).max(0));
         Ok(json!({
             "outbound_msat": balances.outbound.as_i64(),
-            "inbound_msat": balances.inbound.as_i64(),
+            "inbound_msat": balances.inbound.map(Msat::as_i64),
             "left_this_hour_msat": left(policy.per_hour, spent.hour),
             "left_this_day_msat": left(policy.per_day, spent.day),
         }))

@@ -109,7 +109,7 @@ async fn balance(wallet: &Arc<dyn LightningNode>) -> Result<Value, AgentError> {
     let info = wallet.info().await.map_err(failed)?;
     Ok(json!({
         "outbound_msat": balances.outbound.as_i64(),
-        "inbound_msat": balances.inbound.as_i64(),
+        "inbound_msat": balances.inbound.map(Msat::as_i64),
         "onchain_sat": balances.onchain_sat,
         "backend": wallet.backend(),
         "network": info.network,
