@@ -90,7 +90,7 @@ async fn act(command: &WalletCommand, funds: &Funds) -> Result<Value, AgentError
         WalletCommand::Invoice { sats, description, expiry } => {
             let amount = Msat::new(i64::from(*sats) * 1000);
             let expiry = Duration::from_secs(*expiry);
-            let request = InvoiceRequest { amount, description: description.clone(), expiry };
+            let request = InvoiceRequest { amount, description: description.clone(), expiry, preimage: None };
             let invoice = wallet.create_invoice(request).await.map_err(failed)?;
             Ok(json!({
                 "invoice": invoice.bolt11,
