@@ -10,6 +10,7 @@ mod peers;
 mod process;
 mod readme;
 mod test;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -24,8 +25,9 @@ usage: cargo xtask CHORE
   conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
   fuzz [--seconds N]     every fuzz target, N seconds each (60)
   bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
+  wasm [--check]         the solver for browsers, which the gate serves; --check builds and compares
   readme                 the commands of README.md that are marked to be run
-  ci                     lint, test and readme, as .ci/run does";
+  ci                     lint, wasm --check, test and readme, as .ci/run does";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +56,8 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
         ["fuzz"] => fuzz::run(fuzz::SECONDS),
         ["fuzz", "--seconds", seconds] => fuzz::run(seconds.parse().ok()?),
         ["bench", more @ ..] => bench::run(more),
+        ["wasm"] => wasm::build(),
+        ["wasm", "--check"] => wasm::check(),
         ["readme"] => readme::run(&[]),
         ["ci"] => ci(),
         _ => return None,
@@ -63,6 +67,7 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
 /// What tells within seconds comes first.
 fn ci() -> Chore {
     lint::run()?;
+    wasm::check()?;
     test::run(&[])?;
     readme::run(&["cargo xtask test"])
 }

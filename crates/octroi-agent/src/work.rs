@@ -29,7 +29,9 @@ pub enum WorkPolicy {
 impl WorkPolicy {
     /// Whether this puzzle is within the limit, and can be solved before it ends at all.
     pub(crate) fn takes(self, challenge: &Challenge, now: u64) -> bool {
-        challenge.expires_at > now && self.takes_bits(hardness(challenge))
+        // What the target asks for, and not only what is said of it.
+        let available = challenge.algorithm.is_available();
+        available && challenge.expires_at > now && self.takes_bits(challenge.bits())
     }
 
     /// Whether a puzzle of so many bits is within the limit.
@@ -65,16 +67,6 @@ fn hashes_per_second() -> f64 {
     })
 }
 
-/// The bits a puzzle really has: the server states bits and target, and it is the target that must be met.
-fn hardness(challenge: &Challenge) -> f64 {
-    let target = challenge.difficulty.target();
-    let mut value = 0.0;
-    for byte in target {
-        value = value * 256.0 + f64::from(*byte);
-    }
-    challenge.difficulty.bits().max(256.0 - (value + 1.0).log2())
-}
-
 impl Agent {
     /// Solves a puzzle, whatever the [`WorkPolicy`] says; `tried` counts the hashes meanwhile. `None` when it took more than ten
     /// minutes, or the puzzle ended meanwhile.
@@ -101,12 +93,12 @@ pub(crate) async fn solve(
     let started = Instant::now();
     let cancel = Arc::new(AtomicBool::new(false));
     let _stop = Stop(Arc::clone(&cancel));
-    let (salt, target) = (challenge.salt.clone(), *challenge.difficulty.target());
+    let puzzle = challenge.clone();
     let search = tokio::task::spawn_blocking(move || {
-        solver::solve(&salt, &target, solver::all_cores(), &cancel, &tried)
+        solver::solve_challenge(&puzzle, solver::all_cores(), &cancel, &tried)
     });
     let wait = SOLVE_WAIT.min(Duration::from_secs(challenge.expires_at.saturating_sub(now)));
-    let nonce = tokio::time::timeout(wait, search).await.ok()?.ok()??;
+    let nonce = tokio::time::timeout(wait, search).await.ok()?.ok()?.ok()??;
     let worked = Worked { bits: challenge.difficulty.bits(), seconds: started.elapsed().as_secs_f64() };
     Some((Submission::new(challenge.clone(), nonce).ok()?, worked))
 }

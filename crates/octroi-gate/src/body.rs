@@ -166,7 +166,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     /// The upstream broke the stream: the call has failed, whatever was already said.
     fn fail(&mut self, error: BoxError) -> Option<Result<Frame<Bytes>, BoxError>> {
         self.body = None;
-        if let Some(due) = self.watch.charge.take() {
+        if let Some(mut due) = self.watch.charge.take() {
+            due.charge.upstream_failed();
             due.charge.void();
         }
         Some(Err(error))

@@ -7,6 +7,7 @@ use octroi_ledger::{LedgerError, OpenHold, Unit};
 use octroi_mcp::reply::{Outcome, ResultType};
 
 use crate::price::{Meter, Usage};
+use crate::till::FreeCall;
 
 /// Money (or work) held for one call. It ends exactly once: captured or voided; dropping it voids it.
 #[must_use = "a charge that is dropped is voided"]
@@ -17,6 +18,8 @@ pub struct Charge {
     balance_after: i64,
     charge_failed: bool,
     metered: Option<(Meter, Instant)>,
+    /// Where the call was bought with work: counted until it ends.
+    free: Option<FreeCall>,
 }
 
 /// How a charge ended, in its unit.
@@ -40,13 +43,25 @@ pub struct Answered<'a> {
 impl Charge {
     pub(crate) fn new(hold: OpenHold, unit: Unit, amount: i64, charge_failed: bool) -> Self {
         let balance_after = hold.balance_after();
-        Self { hold, unit, amount, balance_after, charge_failed, metered: None }
+        Self { hold, unit, amount, balance_after, charge_failed, metered: None, free: None }
     }
 
     /// The same charge, of which is captured what `meter` says. Work is counted in calls, which no meter divides.
     pub(crate) fn metered(self, meter: Option<&Meter>) -> Self {
         let meter = meter.filter(|_| self.unit == Unit::Msat);
         Self { metered: meter.map(|meter| (meter.clone(), Instant::now())), ..self }
+    }
+
+    /// Counts the call as one under way until the charge ends.
+    pub(crate) fn counted(self, call: FreeCall) -> Self {
+        Self { free: Some(call), ..self }
+    }
+
+    /// The server behind the gate did not answer.
+    pub(crate) fn upstream_failed(&mut self) {
+        if let Some(free) = &mut self.free {
+            free.fail();
+        }
     }
 
     /// What is counted: millisatoshi or calls bought with work.

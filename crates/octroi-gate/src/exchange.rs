@@ -91,7 +91,10 @@ impl Exchange<'_, '_> {
         self.is_listing().then(|| self.gate.listing.page(self.message.params.cursor.is_none()))
     }
 
-    fn unavailable(&self, error: &BoxError) -> Refusal {
+    fn unavailable(&mut self, error: &BoxError) -> Refusal {
+        if let Some(charge) = &mut self.charge {
+            charge.upstream_failed();
+        }
         // What went wrong behind the gate is for the operator's eyes.
         tracing::warn!(service = %self.gate.service, error = %error, "the upstream did not answer");
         Refusal::new(

@@ -17,7 +17,7 @@ use octroi_mcp::method::{self, Subject};
 
 use crate::charge::Charge;
 use crate::counters::Counters;
-use crate::credentials::{Presented, Token};
+use crate::credentials::{self, Presented, Token};
 use crate::desk::IdentityDesk;
 use crate::forward::RequestHeaders;
 use crate::limit::Limiter;
@@ -221,6 +221,19 @@ impl Gate {
         // Without an identity desk nobody here can judge a token; it is taken off and ignored.
         let Some(desk) = &self.identity else { return Ok(None) };
         desk.judge(token, scopes, unix_seconds()).await.map(Some)
+    }
+
+    /// Who sends a request that is no MCP message (the free door's addresses), where a token was shown.
+    ///
+    /// # Errors
+    /// The token is no good, or the headers contradict each other.
+    pub async fn caller_of(&self, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
+        let presented = credentials::read_headers(headers)
+            .map_err(|error| Box::new(Refusal::new(Reason::MalformedRequest, error.to_string())))?;
+        match &presented.token {
+            Some(token) => self.identify(token, &[]).await,
+            None => Ok(None),
+        }
     }
 
     async fn caller(

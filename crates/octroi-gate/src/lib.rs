@@ -37,4 +37,7 @@ pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
 pub use reason::Reason;
 pub use refusal::{Form, PAYMENT_REQUIRED_KEY, Refusal};
 pub use service::{GateLayer, GateService, Inner, InnerBody, RequestBody};
-pub use till::{Till, TillSettings, WorkDesk, WorkGrant, WorkSettings, challenge_json};
+pub use till::{
+    AccessTokens, BadToken, Bind, KeyRejected, Tallied, Till, TillSettings, WorkAsk, WorkClaims, WorkDesk,
+    WorkGrant, WorkSettings, challenge_json,
+};

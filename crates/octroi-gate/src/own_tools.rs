@@ -1,6 +1,7 @@
 //! Tools that the gate answers itself, beside the upstream's.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -35,12 +36,14 @@ pub trait OwnTools: Send + Sync {
     /// The tools, in the order in which they are listed.
     fn tools(&self) -> &[OwnTool];
 
-    /// Answers a call of the tool at `index` in [`OwnTools::tools`]; `arguments` is the raw JSON object, if there is one.
+    /// Answers a call of the tool at `index` in [`OwnTools::tools`]; `arguments` is the raw JSON object, if there is one,
+    /// `peer` where the request came from, if that is known.
     fn call<'a>(
         &'a self,
         index: usize,
         arguments: Option<&'a [u8]>,
         caller: Option<&'a Caller>,
+        peer: Option<IpAddr>,
     ) -> OwnFuture<'a>;
 }
 

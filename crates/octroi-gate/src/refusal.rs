@@ -89,6 +89,11 @@ impl Refusal {
         self
     }
 
+    /// What [`Refusal::retry_after`] set.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
     /// The HTTP status this refusal has when it is said over HTTP.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -185,7 +185,7 @@ where
         Ok(admission) => admission,
         Err(refusal) => return refuse(gate, *refusal, message.id, era, form),
     };
-    if let Some(response) = answer_itself(gate, &message, era, &admission).await {
+    if let Some(response) = answer_itself(gate, &message, era, &admission, peer).await {
         return response.map(GateBody::whole);
     }
     let forward = message::without_meta(&message, &META_KEYS).map_or_else(|| bytes.clone(), Bytes::from);
@@ -206,9 +206,10 @@ async fn answer_itself(
     message: &Message<'_>,
     era: Era,
     admission: &Admission,
+    peer: Option<IpAddr>,
 ) -> Option<Response<Bytes>> {
     let (index, own, id) = (admission.own_tool?, gate.own_tools()?, message.id?);
-    let reply = own.call(index, message.params.arguments, admission.caller.as_deref()).await;
+    let reply = own.call(index, message.params.arguments, admission.caller.as_deref(), peer).await;
     let mut response = Response::new(Bytes::from(own_tools::reply_bytes(id, &reply, era)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Some(response)

@@ -4,30 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::Difficulty;
 use crate::sealed::Sealed;
+use crate::{Algorithm, Difficulty};
 
 /// The most characters of a challenge token.
 pub const MAX_TOKEN: usize = 2048;
-
-/// The function that is computed. There is one today; it is signed, so that another can be added without confusion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Algorithm {
-    /// `SHA-256(utf8(salt) ‖ utf8(nonce)) < target`.
-    #[default]
-    #[serde(rename = "sha256")]
-    Sha256,
-}
-
-impl Algorithm {
-    /// The name in JSON and in the signature.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-        }
-    }
-}
 
 /// What a solution may be used for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +36,8 @@ pub struct Challenge {
     pub id: [u8; 16],
     /// What is hashed before the nonce: unguessable, and of this challenge alone.
     pub salt: String,
-    /// How hard it is. In JSON `difficulty` (bits, a number) and `target` (64 hex digits).
+    /// How hard it is. In JSON `difficulty` (bits, a number) and `target` (64 hex digits), which what is hashed for the
+    /// [`algorithm`](Self::algorithm) must be below.
     pub difficulty: Difficulty,
     /// No longer good from this second on (unix seconds).
     pub expires_at: u64,
@@ -87,6 +69,17 @@ pub enum ChallengeError {
 }
 
 impl Challenge {
+    /// The bits that solving it really costs: those that are stated, or those that the target asks for where they are
+    /// more. A server that understates the one cannot understate the other.
+    #[must_use]
+    pub fn bits(&self) -> f64 {
+        let target =
+            self.difficulty.target().iter().fold(0.0, |value, byte| value * 256.0 + f64::from(*byte));
+        let asked = 256.0 - (target + 1.0_f64).log2() + f64::from(self.algorithm.worth_millibits()) / 1000.0;
+        // The largest target that can be said asks for a hair more than nothing.
+        if asked > self.difficulty.bits() + 0.001 { asked } else { self.difficulty.bits() }
+    }
+
     /// The six fields that must come back, as base64url (no padding) of compact JSON: for the `X-PoW-Solution` header.
     #[must_use]
     pub fn to_token(&self) -> String {

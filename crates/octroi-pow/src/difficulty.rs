@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Algorithm;
+
 /// A number of bits between 0 and 64, in steps of a thousandth, and the target that stands for it.
 ///
 /// `target = 2^(256 − bits)`, and a hash solves the puzzle when it is *below* the target, read big-endian. For whole
@@ -22,6 +24,9 @@ impl Difficulty {
     /// The hardest: 2⁶⁴ hashes, which nobody has.
     pub const MAX_BITS: u32 = 64;
 
+    /// 2⁶⁴ hashes.
+    pub const HARDEST: Self = Self { millibits: Self::MAX_BITS * 1000, target: bit(256 - Self::MAX_BITS) };
+
     /// A difficulty of `bits`, rounded to a thousandth.
     ///
     /// # Errors
@@ -34,6 +39,12 @@ impl Difficulty {
         // In range by the line above.
         let millibits = millibits as u32;
         Ok(Self { millibits, target: target(millibits) })
+    }
+
+    /// The same amount of work with the target that asks for it in puzzles of this kind.
+    #[must_use]
+    pub fn of_kind(self, kind: Algorithm) -> Self {
+        Self { target: target(self.millibits.saturating_sub(kind.worth_millibits())), ..self }
     }
 
     /// A difficulty as a challenge states it. The two are signed together, so they are not computed from each other
@@ -97,6 +108,13 @@ fn target(millibits: u32) -> [u8; 32] {
         let at = (whole + bit - 63) as usize;
         target[31 - at / 8] |= 1 << (at % 8);
     }
+    target
+}
+
+/// The target with one bit set.
+const fn bit(at: u32) -> [u8; 32] {
+    let mut target = [0; 32];
+    target[31 - (at / 8) as usize] = 1 << (at % 8);
     target
 }
 

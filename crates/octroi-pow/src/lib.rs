@@ -17,15 +17,21 @@
 //! Randomness and the time (unix seconds) are handed in, except in [`Signer::generate`].
 #![forbid(unsafe_code)]
 
+mod algorithm;
 mod challenge;
 mod difficulty;
+pub mod door;
+#[cfg(feature = "equix")]
+mod equi;
 pub mod invariants;
 mod sealed;
 mod signer;
+pub mod simulate;
 pub mod solver;
 mod submission;
 
-pub use challenge::{Algorithm, Binding, Challenge, ChallengeError, MAX_TOKEN};
+pub use algorithm::{Algorithm, PARTS, Unavailable};
+pub use challenge::{Binding, Challenge, ChallengeError, MAX_TOKEN};
 pub use difficulty::{Difficulty, DifficultyError};
 pub use signer::{MAX_KEYS, PowError, Request, Signer, SignerError, Solution};
 pub use submission::{MAX_NONCE, Submission, SubmissionError};

@@ -49,8 +49,7 @@ impl Sealed {
             return None;
         }
         let key = u32::from_be_bytes(take(rest)?);
-        let algorithm = take_text(rest)?;
-        let algorithm = Some(Algorithm::Sha256).filter(|known| known.name() == algorithm)?;
+        let algorithm = Algorithm::named(&take_text(rest)?)?;
         let calls = u32::from_be_bytes(take(rest)?);
         let service = take_text(rest)?;
         let tool = take_option(rest, take_text)?;

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use zeroize::Zeroize;
 
 use crate::sealed::signed_bytes;
 use crate::submission::is_nonce;
-use crate::{Algorithm, Binding, Challenge, Difficulty};
+use crate::{Algorithm, Binding, Challenge, Difficulty, Unavailable};
 
 /// The most keys that can be held at once: the current one and those it replaced.
 pub const MAX_KEYS: usize = 8;
@@ -31,8 +31,8 @@ pub enum SignerError {
 /// Why a solution is refused. The caller's fault in every case; a fresh challenge is the way on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PowError {
-    /// The nonce is not 1 to 128 printable ASCII characters.
-    #[error("the nonce is not 1 to 128 printable ASCII characters")]
+    /// The nonce is not 1 to [`MAX_NONCE`](crate::MAX_NONCE) printable ASCII characters.
+    #[error("the nonce is not 1 to {max} printable ASCII characters", max = crate::MAX_NONCE)]
     Malformed,
     /// The challenge was not issued here, or was changed since, or its key is no longer held.
     #[error("the challenge was not issued here")]
@@ -40,6 +40,9 @@ pub enum PowError {
     /// The challenge's time is over.
     #[error("the challenge has expired")]
     Expired,
+    /// The challenge is of a kind that this build cannot judge, so it was issued by another build under the same key.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     /// The hash is not below the target.
     #[error("the nonce does not solve the challenge")]
     NotSolved,
@@ -81,6 +84,8 @@ pub struct Solution {
     pub id: [u8; 16],
     /// How many calls it buys.
     pub calls: u32,
+    /// What it cost, as signed.
+    pub difficulty: Difficulty,
     /// From this second on (unix seconds) the challenge is refused as expired, so `id` may be forgotten.
     pub expires_at: u64,
 }
@@ -103,6 +108,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the operating system gives no randomness.
+    #[cfg(feature = "random")]
     pub fn generate() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
@@ -126,10 +132,7 @@ impl Signer {
         Ok(self)
     }
 
-    /// A challenge that is good from `now` for `ttl` seconds, named by 16 random bytes.
-    ///
-    /// Names in the binding should be short (256 bytes together): a challenge whose token is longer than
-    /// [`crate::MAX_TOKEN`] can only come back as JSON.
+    /// A plain challenge: [`Signer::issue_kind`] of [`Algorithm::Sha256`].
     #[must_use]
     pub fn issue(
         &self,
@@ -139,12 +142,28 @@ impl Signer {
         ttl: u64,
         random: [u8; 16],
     ) -> Challenge {
+        self.issue_kind((Algorithm::Sha256, difficulty), binding, now, ttl, random)
+    }
+
+    /// A challenge that is good from `now` for `ttl` seconds, named by 16 random bytes.
+    ///
+    /// Names in the binding should be short (256 bytes together): a challenge whose token is longer than
+    /// [`crate::MAX_TOKEN`] can only come back as JSON.
+    #[must_use]
+    pub fn issue_kind(
+        &self,
+        (algorithm, difficulty): (Algorithm, Difficulty),
+        binding: Binding,
+        now: u64,
+        ttl: u64,
+        random: [u8; 16],
+    ) -> Challenge {
         let mut challenge = Challenge {
             id: random,
             salt: String::new(),
-            difficulty,
+            difficulty: difficulty.of_kind(algorithm),
             expires_at: now.saturating_add(ttl),
-            algorithm: Algorithm::Sha256,
+            algorithm,
             binding,
             key: 0,
             mac: [0; 32],
@@ -181,13 +200,17 @@ impl Signer {
         if !self.issued(challenge) {
             return Err(PowError::Forged);
         }
-        let hash: [u8; 32] =
-            Sha256::new().chain_update(&challenge.salt).chain_update(nonce).finalize().into();
-        if !challenge.difficulty.is_met_by(&hash) {
+        let Challenge { algorithm, salt, difficulty, .. } = challenge;
+        if !algorithm.is_solved(salt, difficulty.target(), nonce)? {
             return Err(PowError::NotSolved);
         }
         challenge.binding.allows(request)?;
-        Ok(Solution { id: challenge.id, calls: challenge.binding.calls, expires_at: challenge.expires_at })
+        Ok(Solution {
+            id: challenge.id,
+            calls: challenge.binding.calls,
+            difficulty: challenge.difficulty,
+            expires_at: challenge.expires_at,
+        })
     }
 
     fn issued(&self, challenge: &Challenge) -> bool {

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::block_api::compress256;
 
+use crate::algorithm::part_prefix;
+use crate::{Algorithm, Challenge, PARTS, Unavailable};
+
 /// Hashes between two looks at the cancel flag, under a millisecond of work.
 const STRIDE: u64 = 1 << 14;
 /// The counting part of a nonce, in hexadecimal digits.
@@ -37,22 +40,61 @@ pub fn solve(
     cancel: &AtomicBool,
     progress: &AtomicU64,
 ) -> Option<String> {
+    race(threads, |thread, done| {
+        let share = u64::MAX / threads.get() as u64;
+        let mut search = Search::new(salt, thread * share);
+        while !done.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
+            let tried = search.run(target, STRIDE);
+            progress.fetch_add(tried.hashes, Ordering::Relaxed);
+            if tried.solved {
+                return Some(search.nonce());
+            }
+        }
+        None
+    })
+}
+
+/// As [`solve`], for a whole challenge of any kind: the nonce to hand in. `progress` counts in hashes for every kind, so
+/// that [`Difficulty::expected_hashes`](crate::Difficulty::expected_hashes) is what it reaches on average.
+///
+/// # Errors
+/// The kind is not in this build.
+pub fn solve_challenge(
+    challenge: &Challenge,
+    threads: NonZeroUsize,
+    cancel: &AtomicBool,
+    progress: &AtomicU64,
+) -> Result<Option<String>, Unavailable> {
+    let (salt, target) = (challenge.salt.as_str(), challenge.difficulty.target());
+    match challenge.algorithm {
+        Algorithm::Sha256 => Ok(solve(salt, target, threads, cancel, progress)),
+        Algorithm::Sha256x16 => {
+            // One place after the other, each with all threads: on average no hash is wasted by the order.
+            let part = |place| solve(&part_prefix(salt, place), target, threads, cancel, progress);
+            let parts: Option<Vec<String>> = (0..PARTS).map(part).collect();
+            Ok(parts.map(|parts| parts.join(".")))
+        }
+        #[cfg(feature = "equix")]
+        Algorithm::Equix => Ok(race(threads, |thread, done| {
+            let stop = || cancel.load(Ordering::Relaxed);
+            crate::equi::search(salt, target, (thread, threads.get() as u64), &stop, progress, done)
+        })),
+        #[cfg(not(feature = "equix"))]
+        Algorithm::Equix => Err(Unavailable(Algorithm::Equix)),
+    }
+}
+
+/// Runs `search` on every thread with its number and a flag that rises when one of them has found something.
+fn race(threads: NonZeroUsize, search: impl Fn(u64, &AtomicBool) -> Option<String> + Sync) -> Option<String> {
     let found = Mutex::new(None);
     let done = AtomicBool::new(false);
-    let share = u64::MAX / threads.get() as u64;
     std::thread::scope(|scope| {
         for thread in 0..threads.get() as u64 {
-            let (found, done) = (&found, &done);
+            let (found, done, search) = (&found, &done, &search);
             scope.spawn(move || {
-                let mut search = Search::new(salt, thread * share);
-                while !done.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
-                    let tried = search.run(target, STRIDE);
-                    progress.fetch_add(tried.hashes, Ordering::Relaxed);
-                    if tried.solved {
-                        done.store(true, Ordering::Relaxed);
-                        let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        *found = Some(search.nonce());
-                    }
+                if let Some(nonce) = search(thread, done) {
+                    done.store(true, Ordering::Relaxed);
+                    *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(nonce);
                 }
             });
         }
@@ -60,14 +102,18 @@ pub fn solve(
     found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-struct Tried {
-    hashes: u64,
-    solved: bool,
+/// What one [`Search::run`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Hashes tried.
+    pub hashes: u64,
+    /// Whether the last of them is below the target.
+    pub solved: bool,
 }
 
-/// One thread's search. The salt is compressed once; then every attempt is one compression of one block that already
+/// One thread's search, a stretch at a time: for callers that have threads, or workers, of their own. The salt is compressed once; then every attempt is one compression of one block that already
 /// holds the padding, of which only the counter's digits change.
-struct Search {
+pub struct Search {
     midstate: [u32; 8],
     block: [u8; BLOCK],
     /// Where in the block the counter's digits stand.
@@ -77,7 +123,10 @@ struct Search {
 }
 
 impl Search {
-    fn new(salt: &str, start: u64) -> Self {
+    /// A search that begins counting at `start`. For a place of [`Algorithm::Sha256x16`] the salt is
+    /// `<salt><place, one hexadecimal digit>:`.
+    #[must_use]
+    pub fn new(salt: &str, start: u64) -> Self {
         let over = salt.len() % BLOCK;
         let filler = if over + DIGITS + TRAILER > BLOCK { BLOCK - over } else { 0 };
         let mut message = salt.as_bytes().to_vec();
@@ -96,7 +145,7 @@ impl Search {
     }
 
     /// Tries up to `most` nonces; where one solves it, the digits stay on it.
-    fn run(&mut self, target: &[u8; 32], most: u64) -> Tried {
+    pub fn run(&mut self, target: &[u8; 32], most: u64) -> Tried {
         // Most hashes differ from the target in the first word already.
         let first_word = u32::from_be_bytes([target[0], target[1], target[2], target[3]]);
         for hashes in 1..=most {
@@ -124,7 +173,9 @@ impl Search {
         }
     }
 
-    fn nonce(&self) -> String {
+    /// The nonce it stands on: after [`Tried::solved`] the solution.
+    #[must_use]
+    pub fn nonce(&self) -> String {
         let digits = self.block[self.digits..self.digits + DIGITS].iter().copied().map(char::from);
         std::iter::repeat_n('0', self.filler).chain(digits).collect()
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::challenge::{Challenge, ChallengeError, ChallengeJson, MAX_TOKEN};
 
 /// The most bytes of a nonce.
-pub const MAX_NONCE: usize = 128;
+/// Sixteen parts of sixteen digits with their dots are 271.
+pub const MAX_NONCE: usize = 320;
 /// The most bytes of an `X-PoW-Solution` value: a token, a nonce, their names and some white space.
 const MAX_HEADER: usize = MAX_TOKEN + MAX_NONCE + 64;
 

@@ -3,14 +3,16 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use octroi_gate::{Gate, Till};
+use octroi_gate::{Gate, Till, WorkDesk};
+use octroi_pow::door::View;
 
+use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 
 /// One counter per endpoint.
 type Counter = (&'static str, &'static str, fn(&Gate) -> Option<u64>);
 
-const COUNTERS: [Counter; 4] = [
+const COUNTERS: [Counter; 7] = [
     ("octroi_calls_free_total", "Calls of tools, resources and prompts admitted free of charge.", |gate| {
         Some(gate.counters().admitted_free())
     }),
@@ -18,26 +20,59 @@ const COUNTERS: [Counter; 4] = [
         Some(gate.counters().admitted_charged())
     }),
     ("octroi_pow_issued_total", "Proof-of-work puzzles handed out.", |gate| {
-        gate.till().and_then(Till::work).map(octroi_gate::WorkDesk::issued)
+        work(gate).map(|desk| desk.tallied(unix_seconds()).issued)
     }),
     ("octroi_pow_solved_total", "Proof-of-work puzzles redeemed.", |gate| {
-        gate.till().and_then(Till::work).map(octroi_gate::WorkDesk::solved)
+        work(gate).map(|desk| desk.tallied(unix_seconds()).solved)
+    }),
+    ("octroi_pow_skipped_total", "Proof-of-work puzzles that ended without being redeemed.", |gate| {
+        work(gate).map(|desk| desk.tallied(unix_seconds()).skipped)
+    }),
+    ("octroi_pow_calls_total", "Calls bought with proof of work.", |gate| {
+        work(gate).map(|desk| desk.view().admitted)
+    }),
+    ("octroi_pow_turned_away_total", "Solutions turned away because the free door was full.", |gate| {
+        work(gate).map(|desk| desk.view().shed)
     }),
 ];
+
+/// One measure per free door.
+type Gauge = (&'static str, &'static str, fn(&View) -> f64);
+
+const GAUGES: [Gauge; 4] = [
+    ("octroi_pow_difficulty_bits", "How hard a puzzle is now.", |view| view.bits),
+    ("octroi_pow_capacity_calls_per_second", "Free calls that can be borne now.", |view| view.capacity),
+    ("octroi_pow_solvers_hashes_per_second", "What solvers have spent lately.", |view| view.power),
+    ("octroi_pow_calls_under_way", "Calls bought with proof of work that the upstream works on.", |view| {
+        view.under_way as f64
+    }),
+];
+
+fn work(gate: &Gate) -> Option<&WorkDesk> {
+    gate.till().and_then(Till::work)
+}
 
 /// The metrics page.
 pub(crate) fn render(endpoints: &[Arc<Endpoint>]) -> String {
     let mut page = String::new();
     for (name, help, read) in COUNTERS {
-        header(&mut page, name, help);
+        header(&mut page, name, (help, "counter"));
         for endpoint in endpoints {
             if let Some(count) = read(&endpoint.gate) {
                 line(&mut page, name, &[("service", endpoint.gate.service())], count);
             }
         }
     }
+    for (name, help, read) in GAUGES {
+        header(&mut page, name, (help, "gauge"));
+        for endpoint in endpoints {
+            if let Some(desk) = work(&endpoint.gate) {
+                line(&mut page, name, &[("service", endpoint.gate.service())], read(&desk.view()));
+            }
+        }
+    }
     let name = "octroi_refusals_total";
-    header(&mut page, name, "Refusals by reason.");
+    header(&mut page, name, ("Refusals by reason.", "counter"));
     for endpoint in endpoints {
         for (reason, count) in endpoint.gate.counters().refusals() {
             line(&mut page, name, &[("service", endpoint.gate.service()), ("reason", reason.code())], count);
@@ -46,12 +81,12 @@ pub(crate) fn render(endpoints: &[Arc<Endpoint>]) -> String {
     page
 }
 
-fn header(page: &mut String, name: &str, help: &str) {
+fn header(page: &mut String, name: &str, (help, kind): (&str, &str)) {
     // Writing to a String cannot fail.
-    let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} counter");
+    let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn line(page: &mut String, name: &str, labels: &[(&str, &str)], count: u64) {
+fn line(page: &mut String, name: &str, labels: &[(&str, &str)], count: impl std::fmt::Display) {
     let labels: Vec<String> =
         labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
     let _ = writeln!(page, "{name}{{{}}} {count}", labels.join(","));

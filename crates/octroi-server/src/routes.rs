@@ -7,18 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Either, Full, Limited};
-use octroi_gate::{GateBody, Refusal, RequestBody, Till};
+use http_body_util::{Either, Full};
+use octroi_gate::{AccessTokens, GateBody, RequestBody, Till};
 use serde_json::{Value, json};
 use tower::Service;
 
 use crate::admin::{Admin, AdminPage};
 use crate::endpoint::Endpoint;
-use crate::free_door;
+use crate::free_door::{self, Asset, Step};
 use crate::upstream::UpstreamBody;
-
-/// Longest body of a solved puzzle, in bytes: a challenge, its nonce and white space.
-const SOLUTION_BYTES_MAX: usize = 16 * 1024;
 
 /// The body of every reply of the gate.
 pub type ReplyBody = Either<GateBody<UpstreamBody>, Full<Bytes>>;
@@ -26,8 +23,13 @@ pub type ReplyBody = Either<GateBody<UpstreamBody>, Full<Bytes>>;
 /// What answers at a path.
 enum Route {
     Mcp(Arc<Endpoint>),
-    WorkChallenge(Arc<Endpoint>),
-    WorkVerify(Arc<Endpoint>),
+    Work(Arc<Endpoint>, Step),
+    /// A file of the page that solves puzzles.
+    Page(Asset),
+    /// To the page of the endpoint at this path.
+    PageOf(String),
+    CheckToken(Arc<AccessTokens>),
+    TokenKeys(Arc<AccessTokens>),
     Metadata(Bytes),
     Admin(AdminPage),
 }
@@ -50,8 +52,25 @@ impl Routes {
         for endpoint in endpoints {
             let at = |suffix: &str| format!("{}{suffix}", endpoint.path);
             by_path.insert(at(""), Route::Mcp(Arc::clone(endpoint)));
-            by_path.insert(at("/pow/challenge"), Route::WorkChallenge(Arc::clone(endpoint)));
-            by_path.insert(at("/pow/verify"), Route::WorkVerify(Arc::clone(endpoint)));
+            for (suffix, step) in [
+                ("/pow/challenge", Step::Challenge),
+                ("/pow/verify", Step::Verify),
+                ("/pow/status", Step::Status),
+            ] {
+                by_path.insert(at(suffix), Route::Work(Arc::clone(endpoint), step));
+            }
+            if let Some(work) = endpoint.gate.till().and_then(Till::work) {
+                for asset in Asset::ALL {
+                    by_path.insert(at(asset.suffix), Route::Page(asset));
+                }
+                by_path.entry("/pow".to_owned()).or_insert_with(|| Route::PageOf(endpoint.path.clone()));
+                // Every endpoint's tokens are signed with the same keys.
+                let tokens = &work.settings().access_tokens;
+                by_path.insert("/api/token/verify".to_owned(), Route::CheckToken(Arc::clone(tokens)));
+                for path in ["/api/token/jwks.json", "/.well-known/jwks.json"] {
+                    by_path.insert(path.to_owned(), Route::TokenKeys(Arc::clone(tokens)));
+                }
+            }
             let Some(metadata) = &endpoint.metadata else { continue };
             for path in &metadata.paths {
                 let document = Bytes::from(metadata.document.clone());
@@ -68,8 +87,11 @@ impl Routes {
     {
         match self.by_path.get(request.uri().path()) {
             Some(Route::Mcp(endpoint)) => mcp(endpoint, request, peer).await,
-            Some(Route::WorkChallenge(endpoint)) => work(endpoint, request, Step::Challenge).await,
-            Some(Route::WorkVerify(endpoint)) => work(endpoint, request, Step::Verify).await,
+            Some(Route::Work(endpoint, step)) => work(endpoint, request, peer, *step).await,
+            Some(Route::Page(asset)) => asset.serve(request.method()),
+            Some(Route::PageOf(path)) => free_door::page_at(path),
+            Some(Route::CheckToken(tokens)) => free_door::check_token(tokens, request).await,
+            Some(Route::TokenKeys(tokens)) => free_door::keys(tokens, request.method()),
             Some(Route::Metadata(document)) => metadata(request.method(), document),
             Some(Route::Admin(page)) => {
                 whole(self.admin.answer(*page, request.method(), request.headers(), peer).await)
@@ -93,14 +115,13 @@ where
     response
 }
 
-#[derive(Clone, Copy)]
-enum Step {
-    Challenge,
-    Verify,
-}
-
-/// `POST …/pow/challenge` and `POST …/pow/verify`.
-async fn work<B>(endpoint: &Endpoint, request: Request<B>, step: Step) -> Response<ReplyBody>
+/// The free door of an endpoint.
+async fn work<B>(
+    endpoint: &Endpoint,
+    request: Request<B>,
+    peer: SocketAddr,
+    step: Step,
+) -> Response<ReplyBody>
 where
     B: RequestBody + 'static,
 {
@@ -108,40 +129,9 @@ where
         return reply;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if request.method() == Method::POST {
-        match endpoint.gate.till() {
-            Some(till) => work_step(till, endpoint.gate.service(), request, step).await,
-            None => json_reply(StatusCode::NOT_FOUND, &json!({"message": "this server does not take work"})),
-        }
-    } else {
-        json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"message": "use POST"}))
-    };
+    let mut response = free_door::work(endpoint, request, peer, step).await;
     endpoint.origins.mark(origin.as_ref(), response.headers_mut());
     response
-}
-
-async fn work_step<B>(till: &Till, service: &str, request: Request<B>, step: Step) -> Response<ReplyBody>
-where
-    B: RequestBody + 'static,
-{
-    let answered = match step {
-        Step::Challenge => free_door::challenge(till, service),
-        Step::Verify => match Limited::new(request.into_body(), SOLUTION_BYTES_MAX).collect().await {
-            Ok(body) => free_door::verify(till, service, &body.to_bytes()).await,
-            Err(_) => {
-                let message = format!("a solution is at most {SOLUTION_BYTES_MAX} bytes");
-                return json_reply(StatusCode::PAYLOAD_TOO_LARGE, &json!({"message": message}));
-            }
-        },
-    };
-    match answered {
-        Ok(content) => json_reply(StatusCode::OK, &content),
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-fn refused(refusal: &Refusal) -> Response<ReplyBody> {
-    json_reply(refusal.status(), &json!({"reason": refusal.reason.code(), "message": refusal.message}))
 }
 
 /// Preflights, and browsers that must not come in.
@@ -166,6 +156,11 @@ fn metadata(method: &Method, document: &Bytes) -> Response<ReplyBody> {
         Method::OPTIONS | Method::HEAD => Bytes::new(),
         _ => return json_reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"message": "use GET"})),
     };
+    public_json(body)
+}
+
+/// JSON that anybody's page may read.
+pub(crate) fn public_json(body: Bytes) -> Response<ReplyBody> {
     let mut reply = Response::new(Either::Right(Full::new(body)));
     let headers: &mut HeaderMap = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -6,12 +6,14 @@
 mod body;
 mod error;
 mod http;
+mod nothing;
 pub(crate) mod stdio;
 
 pub use body::UpstreamBody;
 pub use error::{SettingsError, UpstreamError};
 pub(crate) use http::is_event_stream;
 pub use http::{HttpSettings, HttpUpstream};
+pub use nothing::Nothing;
 pub use stdio::{StdioSettings, StdioUpstream};
 
 use std::{
@@ -36,11 +38,13 @@ pub enum Upstream {
     Http(HttpUpstream),
     /// A program spoken to over its standard input and output.
     Stdio(StdioUpstream),
+    /// Nothing: the gate stands alone.
+    Nothing(Nothing),
 }
 
 impl Upstream {
     /// Ends what runs for it: the children of a stdio server. Waits until they are gone, which is bounded by the grace
-    /// they are given. Nothing to do for HTTP.
+    /// they are given. Nothing to do for the others.
     pub async fn shutdown(&self) {
         if let Self::Stdio(stdio) = self {
             stdio.shutdown().await;
@@ -61,6 +65,7 @@ impl Service<Request<Full<Bytes>>> for Upstream {
         match self {
             Self::Http(http) => http.call(request),
             Self::Stdio(stdio) => stdio.call(request),
+            Self::Nothing(nothing) => nothing.call(request),
         }
     }
 }

@@ -199,6 +199,9 @@ impl Till {
         if let Some((macaroon, left)) = &trouble.renewed {
             refusal = refusal.with("renewed", renewed_json(macaroon, *left));
         }
+        if let Some(seconds) = trouble.retry_after_seconds {
+            refusal = refusal.retry_after(seconds);
+        }
         match work {
             Some(challenge) => refusal.with("pow", challenge),
             None => refusal,
@@ -239,7 +242,7 @@ impl Till {
             if trouble.text.is_empty() { text.to_owned() } else { format!("{}; and {text}", trouble.text) };
         let mut refusal = Refusal::new(reason, text)
             .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}));
-        if let Some(seconds) = wait {
+        if let Some(seconds) = trouble.retry_after_seconds.or(wait) {
             refusal = refusal.retry_after(seconds);
         }
         if matches!(why, NoOffer::Invoice(NoInvoice::TooMany(_) | NoInvoice::WorkFirst))

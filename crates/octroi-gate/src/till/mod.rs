@@ -24,7 +24,11 @@ use crate::reason::Reason;
 use crate::refusal::Refusal;
 
 use outstanding::{Outstanding, Wish};
-pub use work::{WorkDesk, WorkGrant, WorkSettings, challenge_json};
+pub(crate) use work::FreeCall;
+pub use work::{
+    AccessTokens, BadToken, Bind, KeyRejected, Tallied, WorkAsk, WorkClaims, WorkDesk, WorkGrant,
+    WorkSettings, challenge_json,
+};
 
 /// How long a payer who shows the preimage is kept waiting for the node's own word that the money arrived. The payee's event
 /// usually comes before the payer even has the preimage.
@@ -55,7 +59,7 @@ pub struct TillSettings {
 /// Takes payment for the calls of one service.
 pub struct Till {
     settings: TillSettings,
-    work: Option<WorkDesk>,
+    work: Option<Arc<WorkDesk>>,
     outstanding: Outstanding,
 }
 
@@ -94,13 +98,13 @@ impl Sale<'_> {
 impl Till {
     /// A till with these settings.
     pub fn new(mut settings: TillSettings) -> Self {
-        let work = settings.work.take().map(WorkDesk::new);
+        let work = settings.work.take().map(WorkDesk::new).map(Arc::new);
         Self { settings, work, outstanding: Outstanding::default() }
     }
 
     /// The free door.
     pub fn work(&self) -> Option<&WorkDesk> {
-        self.work.as_ref()
+        self.work.as_deref()
     }
 
     /// Whether money can come in at all.
@@ -243,6 +247,7 @@ impl Till {
             worked: false,
             text: format!("the credential expired at {at}"),
             renewed: None,
+            retry_after_seconds: None,
         };
         if let Ok(verified) = octroi_l402::authenticate(credential, &self.settings.keys, sale.service) {
             // The money is not lost: the same account gets a macaroon with a later end, opened by the same preimage.
@@ -262,7 +267,12 @@ impl Till {
         };
         let request = HoldRequest::new(account, unit, amount, sale.service, sale.subject);
         let hold = self.settings.ledger.hold(&request).await?;
-        Ok(Charge::new(hold, unit, amount, sale.rule.charge_failed).metered(sale.pricing.meter.as_ref()))
+        let charge =
+            Charge::new(hold, unit, amount, sale.rule.charge_failed).metered(sale.pricing.meter.as_ref());
+        Ok(match &self.work {
+            Some(desk) if unit == Unit::Call => charge.counted(desk.call_began(sale.subject)),
+            _ => charge,
+        })
     }
 }
 
@@ -285,24 +295,61 @@ pub(crate) struct Trouble {
     text: String,
     /// A macaroon for the same account with a later end, and the msat left on it.
     renewed: Option<(String, i64)>,
+    /// When the same proof may be shown again, in seconds.
+    retry_after_seconds: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(reason: Reason, text: impl std::fmt::Display) -> Self {
         let text = text.to_string();
-        Self::Payment(Trouble { reason, holder: None, worked: false, text, renewed: None })
+        Self::Payment(Trouble {
+            reason,
+            holder: None,
+            worked: false,
+            text,
+            renewed: None,
+            retry_after_seconds: None,
+        })
     }
 
     /// Nothing is wrong: the puzzle before the invoice was solved, and now the invoice is asked for.
     fn worked() -> Self {
-        let text = String::new();
-        Self::Payment(Trouble {
-            reason: Reason::PaymentRequired,
-            holder: None,
-            worked: true,
-            text,
-            renewed: None,
-        })
+        match Self::new(Reason::PaymentRequired, "") {
+            Self::Payment(trouble) => Self::Payment(Trouble { worked: true, ..trouble }),
+            fatal => fatal,
+        }
+    }
+
+    /// The proof is good and not spent; it may be shown again after so many seconds.
+    fn retry_after(mut self, seconds: u64) -> Self {
+        if let Self::Payment(trouble) = &mut self {
+            trouble.retry_after_seconds = Some(seconds);
+        }
+        self
+    }
+
+    /// On a call itself there is another way in than to wait: that is a 402, and not a 429.
+    fn or_pay(mut self) -> Self {
+        if let Self::Payment(trouble) = &mut self
+            && trouble.reason == Reason::RateLimited
+        {
+            trouble.reason = Reason::PaymentRequired;
+        }
+        self
+    }
+
+    /// The refusal, where no fresh challenge is to be added.
+    fn into_refusal(self) -> Box<Refusal> {
+        match self {
+            Self::Payment(Trouble { reason, text, retry_after_seconds, .. }) => {
+                let refusal = Refusal::new(reason, text);
+                Box::new(match retry_after_seconds {
+                    Some(seconds) => refusal.retry_after(seconds),
+                    None => refusal,
+                })
+            }
+            Self::Fatal(refusal) => refusal,
+        }
     }
 }
 

@@ -55,3 +55,8 @@ proptest! {
         prop_assert_eq!(harder.target() == easier.target(), a == b);
     }
 }
+
+#[test]
+fn the_hardest_is_the_hardest() {
+    assert_eq!(Difficulty::HARDEST, Difficulty::from_bits(Difficulty::MAX_BITS).unwrap());
+}

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::solver::solve;
+use crate::solver::solve_challenge;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -41,8 +41,8 @@ fn request() -> Request<'static> {
 }
 
 fn solved(challenge: &Challenge) -> String {
-    let target = challenge.difficulty.target();
-    solve(&challenge.salt, target, NonZeroUsize::MIN, &AtomicBool::new(false), &AtomicU64::new(0)).unwrap()
+    let (cancel, progress) = (AtomicBool::new(false), AtomicU64::new(0));
+    solve_challenge(challenge, NonZeroUsize::MIN, &cancel, &progress).unwrap().unwrap()
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_solution_is_good_for_what_it_is_bound_to() {
     let challenge = signer().issue(bits(10), bound(), NOW, 60, [9; 16]);
     let nonce = solved(&challenge);
     let solution = signer().verify(&challenge, &nonce, NOW, &request()).unwrap();
-    assert_eq!(solution, Solution { id: [9; 16], calls: 5, expires_at: NOW + 60 });
+    assert_eq!(solution, Solution { id: [9; 16], calls: 5, difficulty: bits(10), expires_at: NOW + 60 });
     let judge = |request: Request<'_>| signer().verify(&challenge, &nonce, NOW, &request).unwrap_err();
     assert_eq!(judge(Request { service: "other", ..request() }), PowError::ForeignService);
     assert_eq!(judge(Request { tool: Some("image_describe"), ..request() }), PowError::WrongTool);
@@ -77,7 +77,7 @@ fn each_refusal_has_its_reason() {
     let judge = |nonce: &str, now| signer().verify(&challenge, nonce, now, &request());
     assert!(judge(&nonce, NOW + 59).is_ok());
     assert_eq!(judge(&nonce, NOW + 60), Err(PowError::Expired));
-    for malformed in ["", "\n", "\u{e9}", &"1".repeat(129)] {
+    for malformed in ["", "\n", "\u{e9}", &"1".repeat(crate::MAX_NONCE + 1)] {
         assert_eq!(judge(malformed, NOW), Err(PowError::Malformed));
     }
     // printf %s <salt> no | sha256sum does not begin with four zeros; checked by the assertion itself.
@@ -222,9 +222,82 @@ proptest! {
     }
 
     #[test]
+    fn no_kind_passes_for_another(nonce in "[0-9a-f.]{1,40}", kinds in (0_usize..3, 0_usize..3)) {
+        let (kind, other) = (Algorithm::ALL[kinds.0], Algorithm::ALL[kinds.1]);
+        let mut challenge = signer().issue_kind((kind, bits(0)), open(1), NOW, 60, [9; 16]);
+        challenge.algorithm = other;
+        let verdict = signer().verify(&challenge, &nonce, NOW, &request());
+        prop_assert_eq!(verdict == Err(PowError::Forged), kind != other);
+    }
+
+    #[test]
+    fn sixteen_parts_are_solved_for_any_difficulty(id in any::<[u8; 16]>(), millibits in 0_u32..12_000) {
+        let difficulty = Difficulty::from_bits(f64::from(millibits) / 1000.0).unwrap();
+        let kind = Algorithm::Sha256x16;
+        let challenge = signer().issue_kind((kind, difficulty), open(1), NOW, 60, id);
+        let text = serde_json::to_string(&challenge).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Challenge>(&text).unwrap(), &challenge);
+        prop_assert!((challenge.bits() - difficulty.bits().max(4.0)).abs() < 0.01);
+        let nonce = solved(&challenge);
+        prop_assert!(nonce.len() <= crate::MAX_NONCE);
+        prop_assert!(signer().verify(&challenge, &nonce, NOW, &request()).is_ok());
+        // A part in another's place is no solution, unless by chance.
+        let mut parts: Vec<&str> = nonce.split('.').collect();
+        parts.rotate_left(1);
+        if difficulty.bits() > 8.0 {
+            prop_assert!(signer().verify(&challenge, &parts.join("."), NOW, &request()).is_err());
+        }
+    }
+
+    #[test]
     fn what_the_solver_finds_the_signer_takes(id in any::<[u8; 16]>(), millibits in 0_u32..12_000) {
         let difficulty = Difficulty::from_bits(f64::from(millibits) / 1000.0).unwrap();
         let challenge = signer().issue(difficulty, open(1), NOW, 60, id);
         prop_assert!(signer().verify(&challenge, &solved(&challenge), NOW, &request()).is_ok());
+    }
+}
+
+/// Sixteen small searches vary less than a large one: that is what the kind is for.
+#[test]
+fn sixteen_parts_take_more_even_time() {
+    let spread = |kind: Algorithm| {
+        let tries: Vec<f64> = (0..64_u8)
+            .map(|n| {
+                let challenge = signer().issue_kind((kind, bits(12)), open(1), NOW, 60, [n; 16]);
+                // With a stride of one hash the count would be exact; the nonces say it too.
+                let nonce = solved(&challenge);
+                nonce.split('.').map(|part| u64::from_str_radix(part, 16).unwrap() as f64 + 1.0).sum()
+            })
+            .collect();
+        let mean = tries.iter().sum::<f64>() / 64.0;
+        let variance = tries.iter().map(|tries| (tries - mean).powi(2)).sum::<f64>() / 64.0;
+        (mean, variance.sqrt() / mean)
+    };
+    let ((plain_mean, plain), (even_mean, even)) = (spread(Algorithm::Sha256), spread(Algorithm::Sha256x16));
+    assert!(even < 0.5 * plain, "{even} {plain}");
+    assert!((0.5..2.0).contains(&(plain_mean / even_mean)), "as much work: {plain_mean} {even_mean}");
+}
+
+#[cfg(feature = "equix")]
+#[test]
+fn equix_is_solved_and_judged() {
+    let challenge = signer().issue_kind((Algorithm::Equix, bits(17)), open(1), NOW, 60, [9; 16]);
+    let nonce = solved(&challenge);
+    assert!(signer().verify(&challenge, &nonce, NOW, &request()).is_ok());
+    let judge = |nonce: &str| signer().verify(&challenge, nonce, NOW, &request());
+    // Each of these is tried below the open target too, so that Equi-X itself must refuse it.
+    let easy = signer().issue_kind((Algorithm::Equix, bits(0)), open(1), NOW, 60, [9; 16]);
+    let (counter, solution) = nonce.split_once('.').unwrap();
+    for wrong in [
+        solution.to_owned(),
+        format!("{counter}1.{solution}"),
+        format!("{counter}.{}", &solution[1..]),
+        format!("{counter}.{}", "00".repeat(16)),
+        format!("{counter}.{solution}00"),
+        format!("{counter}.{}", solution.to_uppercase()),
+    ] {
+        assert!(judge(&wrong).is_err(), "{wrong}");
+        let verdict = signer().verify(&easy, &wrong, NOW, &request());
+        assert_eq!(verdict, Err(PowError::NotSolved), "{wrong}");
     }
 }

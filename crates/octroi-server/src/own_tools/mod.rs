@@ -3,8 +3,8 @@
 //! They answer with the same JSON as `structuredContent` and as text, and as the HTTP endpoints do.
 
 mod definitions;
-mod status;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use octroi_gate::policy::Policy;
@@ -12,7 +12,7 @@ use octroi_gate::{OwnFuture, OwnReply, OwnTool, OwnTools, Till};
 use octroi_identity::Caller;
 use serde_json::json;
 
-use crate::free_door;
+use crate::free_door::{self, Place, Visit};
 
 /// The names the tools go by; `None` leaves one out.
 #[derive(Clone, Debug)]
@@ -74,16 +74,17 @@ impl OwnTools for GateTools {
         &'a self,
         index: usize,
         arguments: Option<&'a [u8]>,
-        _caller: Option<&'a Caller>,
+        caller: Option<&'a Caller>,
+        peer: Option<IpAddr>,
     ) -> OwnFuture<'a> {
         Box::pin(async move {
             let till = self.till.as_deref();
-            let answered = match (self.which.get(index), till) {
-                (Some(Which::Challenge), Some(till)) => free_door::challenge(till, &self.service),
-                (Some(Which::Verify), Some(till)) => {
-                    free_door::verify(till, &self.service, arguments.unwrap_or(b"{}")).await
-                }
-                _ => Ok(status::status(&self.service, &self.policy, till)),
+            let place = Place { service: &self.service, policy: &self.policy, till };
+            let (visit, arguments) = (Visit { caller, peer }, arguments.unwrap_or(b"{}"));
+            let answered = match self.which.get(index) {
+                Some(Which::Challenge) => free_door::challenge(&place, arguments, visit),
+                Some(Which::Verify) => free_door::verify(&place, arguments, visit).await,
+                _ => Ok(free_door::status(&place)),
             };
             match answered {
                 Ok(content) => OwnReply { content, is_error: false },

@@ -25,6 +25,14 @@ fn of_server(server: &ServerConfig) -> Value {
         "path": server.path,
         "resource": server.resource.as_str(),
         "upstream": upstream(server),
+        "pow": server.payment.as_ref().and_then(|payment| payment.pow).map(|pow| json!({
+            "kind": pow.kind.name(),
+            "difficulty": pow.rest_bits(),
+            "difficulty_max": pow.most_bits(),
+            "free_calls_per_second": pow.free_calls.per_second(),
+            "calls": pow.calls,
+            "ttl_seconds": pow.ttl.as_secs(),
+        })),
         "issuer": server.identity.as_ref().map(|identity| identity.issuer.as_str()),
         "audience": server.identity.as_ref().map(|identity| &identity.audiences),
         "required_scopes": server.identity.as_ref().map(|identity| &identity.required_scopes),
@@ -46,7 +54,7 @@ fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
         "price_msat": rule.price.as_ref().map(most),
         "price": rule.price.as_ref().map(octroi_gate::announced),
         "free_per_day": rule.free_per_day,
-        "pow_difficulty": pow.map(|pow| pow.difficulty),
+        "pow_difficulty": pow.map(|pow| pow.rest_bits()),
         "rate_limit": rule.rate_limit.map(|limit| json!({
             "calls": limit.calls.get(),
             "per_seconds": limit.per.as_secs(),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use octroi_pow::door::LAPTOP_HASHES_PER_SECOND;
+
 use super::price;
 use crate::config::{
     ChainSource, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig, Upstream,
@@ -62,14 +64,35 @@ fn of_server(text: &mut String, server: &ServerConfig) {
             line(text, "scopes", &identity.required_scopes.join(" "));
         }
     }
+    if let Some(pow) = server.payment.as_ref().and_then(|payment| payment.pow) {
+        line(text, "free door", &free_door(&pow));
+    }
     text.push('\n');
+    if server.upstream == Upstream::None {
+        return;
+    }
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     rows.extend(rows_of(server));
     write_table(text, &rows);
 }
 
+/// What the operator wished, and what it means.
+fn free_door(pow: &PowConfig) -> String {
+    let laptop = |bits: f64| bits.exp2() / LAPTOP_HASHES_PER_SECOND;
+    format!(
+        "{}, {:.1} to {:.1} bits ({:.2} s to {:.2} s of an ordinary laptop), follows the load at {} free calls",
+        pow.kind.name(),
+        pow.rest_bits(),
+        pow.most_bits(),
+        laptop(pow.rest_bits()),
+        laptop(pow.most_bits()),
+        rate(pow.free_calls),
+    )
+}
+
 pub(super) fn upstream(server: &ServerConfig) -> String {
     match &server.upstream {
+        Upstream::None => "nothing (proof of work for other services)".to_owned(),
         Upstream::Http(url) => url.to_string(),
         // Arguments may hold secrets.
         Upstream::Stdio { command, .. } => format!("{} (stdio)", command.first().map_or("", String::as_str)),
@@ -94,7 +117,7 @@ fn row(subject: &str, rule: &Rule, pow: Option<PowConfig>) -> Vec<String> {
     }
     let none = || "-".to_owned();
     let work = pow.filter(|_| rule.pow).map_or_else(none, |pow| {
-        format!("{} bits for {} calls in {} s", pow.difficulty, pow.calls, pow.ttl.as_secs())
+        format!("{} bits for {} calls in {} s", pow.rest_bits(), pow.calls, pow.ttl.as_secs())
     });
     let failure = match (&rule.price, rule.charge_failed) {
         (None, _) => none(),

@@ -1,18 +1,21 @@
-//! `octroi pow`: what a caller does with puzzles.
+//! `octroi pow`: what a caller does with puzzles, and what an operator wants to know of them.
+
+mod bar;
+mod simulate;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
 use octroi_pow::{Challenge, Difficulty, Submission, solver};
 use serde_json::{Value, json};
 use url::Url;
+
+pub(super) use bar::SolveBar;
 
 /// The exit code for arguments that name no puzzle.
 const EXIT_USAGE: u8 = 2;
@@ -25,8 +28,6 @@ const EXIT_NETWORK: u8 = 6;
 const PUZZLE_BYTES_MAX: usize = 64 * 1024;
 /// How long a server may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// How often the progress is drawn.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Puzzles: the free door.
 #[derive(Clone, Debug, Args)]
@@ -39,6 +40,8 @@ pub struct PowArgs {
 enum PowCommand {
     /// Solve a puzzle and print the nonce.
     Solve(SolveArgs),
+    /// Play an attack on the free door and draw what it does: difficulty, solutions, calls admitted.
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Solve a puzzle and print the nonce.
@@ -53,6 +56,9 @@ pub struct SolveArgs {
     /// Fetch the challenge from URL/pow/challenge and redeem its solution at URL/pow/verify.
     #[arg(long)]
     url: Option<Url>,
+    /// With --url: the only tool the calls are to be good for.
+    #[arg(long, requires = "url")]
+    tool: Option<String>,
     /// How many threads search; all cores unless given.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -63,7 +69,10 @@ pub struct SolveArgs {
 
 /// Runs a `pow` command. Exits with 0, 2 for arguments that name no puzzle, 5 when the server refuses, 6 for the network.
 pub fn run(args: &PowArgs) -> ExitCode {
-    let PowCommand::Solve(args) = &args.command;
+    let args = match &args.command {
+        PowCommand::Solve(args) => args,
+        PowCommand::Simulate(args) => return simulate::run(args),
+    };
     match solve(args) {
         Ok(answer) if args.json => {
             println!("{}", answer.to_json());
@@ -93,10 +102,10 @@ enum Puzzle {
 }
 
 impl Puzzle {
-    fn parts(&self) -> (&str, Difficulty) {
+    fn difficulty(&self) -> Difficulty {
         match self {
-            Self::Challenge(challenge) => (&challenge.salt, challenge.difficulty),
-            Self::Salt { salt, difficulty } => (salt, *difficulty),
+            Self::Challenge(challenge) => challenge.difficulty,
+            Self::Salt { difficulty, .. } => *difficulty,
         }
     }
 
@@ -161,6 +170,9 @@ impl Answer {
         if let Some(grant) = &self.grant {
             let token = grant.get("token").and_then(Value::as_str).unwrap_or_default();
             text.push_str(&format!("Authorization: L402 {token}\n"));
+            if let Some(access_token) = grant.get("access_token").and_then(Value::as_str) {
+                text.push_str(&format!("for other services: {access_token}\n"));
+            }
             for (key, unit) in [("calls", "calls"), ("ttl", "seconds")] {
                 if let Some(value) = grant.get(key) {
                     text.push_str(&format!("good for: {value} {unit}\n"));
@@ -176,16 +188,23 @@ impl Answer {
 
 fn solve(args: &SolveArgs) -> Result<Answer, Failure> {
     let puzzle = match (&args.url, &args.challenge) {
-        (Some(url), _) => fetch(url)?,
+        (Some(url), _) => fetch(url, args.tool.as_deref())?,
         (None, Some(text)) => Puzzle::read(text, args.difficulty)?,
         (None, None) => return Err((EXIT_USAGE, "give --challenge or --url".to_owned())),
     };
-    let (salt, difficulty) = puzzle.parts();
+    let difficulty = puzzle.difficulty();
     let tried = Arc::new(AtomicU64::new(0));
     let bar = SolveBar::start(difficulty.bits(), Arc::clone(&tried));
     let started = Instant::now();
     let threads = args.threads.unwrap_or_else(solver::all_cores);
-    let nonce = solver::solve(salt, difficulty.target(), threads, &AtomicBool::new(false), &tried);
+    let cancel = AtomicBool::new(false);
+    let nonce = match &puzzle {
+        Puzzle::Challenge(challenge) => solver::solve_challenge(challenge, threads, &cancel, &tried)
+            .map_err(|error| (EXIT_USAGE, error.to_string()))?,
+        Puzzle::Salt { salt, difficulty } => {
+            solver::solve(salt, difficulty.target(), threads, &cancel, &tried)
+        }
+    };
     let seconds = started.elapsed().as_secs_f64();
     drop(bar);
     let nonce = nonce.ok_or_else(|| (EXIT_REFUSED, "no nonce was found".to_owned()))?;
@@ -202,8 +221,9 @@ fn solve(args: &SolveArgs) -> Result<Answer, Failure> {
     Ok(Answer { nonce, bits, seconds, hashes, header, grant })
 }
 
-fn fetch(url: &Url) -> Result<Puzzle, Failure> {
-    let challenge = serde_json::from_value(post(url, "challenge", &json!({}))?);
+fn fetch(url: &Url, tool: Option<&str>) -> Result<Puzzle, Failure> {
+    let wish = tool.map_or_else(|| json!({}), |tool| json!({"tool": tool}));
+    let challenge = serde_json::from_value(post(url, "challenge", &wish)?);
     challenge.map(Puzzle::Challenge).map_err(|error| (EXIT_REFUSED, format!("not a challenge: {error}")))
 }
 
@@ -240,54 +260,6 @@ async fn exchange(place: Url, body: &Value) -> Result<(reqwest::StatusCode, Vec<
     Ok((response.status(), bytes))
 }
 
-/// Shows a person who waits for a puzzle how it goes; nothing where standard error is no terminal.
-///
-/// There is no bar that fills up: a search does not come closer to its end by going on.
-pub(super) struct SolveBar {
-    bar: ProgressBar,
-    done: Arc<AtomicBool>,
-    drawing: Option<JoinHandle<()>>,
-}
-
-impl SolveBar {
-    pub(super) fn start(bits: f64, tried: Arc<AtomicU64>) -> Self {
-        let (bar, done) = (ProgressBar::new_spinner(), Arc::new(AtomicBool::new(false)));
-        let drawing = (!bar.is_hidden()).then(|| {
-            let (bar, done, started) = (bar.clone(), Arc::clone(&done), Instant::now());
-            std::thread::spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    bar.set_message(describe(bits, tried.load(Ordering::Relaxed), started.elapsed()));
-                    bar.tick();
-                    std::thread::park_timeout(TICK);
-                }
-            })
-        });
-        Self { bar, done, drawing }
-    }
-}
-
-impl Drop for SolveBar {
-    fn drop(&mut self) {
-        self.done.store(true, Ordering::Relaxed);
-        if let Some(drawing) = self.drawing.take() {
-            drawing.thread().unpark();
-            // A thread that only draws leaves nothing behind.
-            let _ = drawing.join();
-        }
-        self.bar.finish_and_clear();
-    }
-}
-
-fn describe(bits: f64, tried: u64, elapsed: Duration) -> String {
-    let rate = tried as f64 / elapsed.as_secs_f64().max(f64::EPSILON);
-    let mut text = format!("solving {bits} bits, {:.1} s", elapsed.as_secs_f64());
-    if tried > 0 {
-        let expected = bits.exp2() / rate;
-        text.push_str(&format!(", {:.1} million hashes/s, {expected:.1} s expected", rate / 1e6));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +273,7 @@ mod tests {
             challenge: Some("octroi".to_owned()),
             difficulty: Some(8.0),
             url: None,
+            tool: None,
             threads: Some(NonZeroUsize::MIN),
             json: false,
         };
@@ -325,19 +298,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &json).unwrap();
         for text in [json.clone(), challenge.to_token(), file.path().display().to_string()] {
-            let args =
-                SolveArgs { challenge: Some(text), difficulty: None, url: None, threads: None, json: true };
+            let args = SolveArgs {
+                challenge: Some(text),
+                difficulty: None,
+                url: None,
+                tool: None,
+                threads: None,
+                json: true,
+            };
             let answer = solve(&args).unwrap();
             let submission = Submission::from_header(answer.header.as_deref().unwrap()).unwrap();
             assert_eq!(submission.nonce, answer.nonce);
             assert!(answer.to_text().contains("X-PoW-Solution: challenge="));
         }
-    }
-
-    #[test]
-    fn progress_says_how_long_it_should_take() {
-        let text = describe(20.0, 1_048_576, Duration::from_secs(2));
-        assert_eq!(text, "solving 20 bits, 2.0 s, 0.5 million hashes/s, 2.0 s expected");
-        assert_eq!(describe(20.0, 0, Duration::ZERO), "solving 20 bits, 0.0 s");
     }
 }

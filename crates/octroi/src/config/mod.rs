@@ -35,8 +35,8 @@ pub use model::{AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterK
 pub use outside::{Outside, Process};
 pub use secret::Secret;
 pub use server::{
-    ChallengeStyle, DefaultPolicy, GateTools, IdentityConfig, Limits, PaymentConfig, PowConfig, Provider,
-    RateLimit, Rule, ServerConfig, Timeouts, Upstream,
+    ChallengeStyle, DefaultPolicy, GateTools, IdentityConfig, Limits, PaymentConfig, PowBind, PowConfig,
+    Provider, RateLimit, Rule, ServerConfig, Timeouts, Upstream,
 };
 pub use tree::Format;
 

@@ -24,7 +24,8 @@ impl Config {
     }
 
     fn lightning_notes(&self, notes: &mut Vec<String>) {
-        let sells = self.servers.iter().any(|server| server.payment.is_some());
+        let sells =
+            self.servers.iter().any(|server| server.payment.is_some() && server.upstream != Upstream::None);
         let Some(lightning) = &self.lightning else {
             if sells {
                 notes.push(
@@ -102,6 +103,9 @@ impl ServerConfig {
             ));
         }
         match self.default {
+            _ if self.upstream == Upstream::None => {
+                notes.push(format!("{name}: no MCP server: other services check what is solved here."));
+            }
             DefaultPolicy::Deny if self.tools.is_empty() => {
                 notes.push(format!(
                     "{name}: no tool is listed and default is deny: every tools/call is refused."

@@ -342,6 +342,15 @@ impl<'t> Field<'t> {
         })
     }
 
+    /// Whether this very text stands here.
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        self.node.is_some_and(|node| match &node.value {
+            Value::Text(text) => &**text == word,
+            Value::Loose(text) => text.trim() == word,
+            _ => false,
+        })
+    }
+
     /// A secret, fetched from where `env:NAME` or `file:PATH` says.
     pub(super) fn secret(&self) -> Option<Secret> {
         let written = self.filled("env:NAME")?;

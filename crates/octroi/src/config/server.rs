@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use octroi_gate::price::Price;
+use octroi_pow::Algorithm;
 use url::Url;
 
 use super::Secret;
@@ -65,6 +66,8 @@ impl ServerConfig {
 /// Where an MCP server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
+    /// Nothing: the gate hands out puzzles and checks solutions for other services.
+    None,
     /// A Streamable HTTP endpoint.
     Http(Url),
     /// A program spoken to over its standard input and output.
@@ -198,12 +201,50 @@ pub struct PaymentConfig {
 /// The free door: calls for computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowConfig {
-    /// Leading zero bits a solution needs, 0..=40.
-    pub difficulty: u8,
+    /// The kind of puzzle handed out; one that this build has.
+    pub kind: Algorithm,
+    /// The difficulty when nobody comes, in thousandths of a bit, 0..=40 000.
+    pub rest_millibits: u32,
+    /// The highest difficulty, in thousandths of a bit, from the lowest to 40 000.
+    pub most_millibits: u32,
+    /// Free calls that can be borne.
+    pub free_calls: RateLimit,
+    /// What every puzzle is bound to.
+    pub bind: PowBind,
     /// Calls one solution buys, 1..=1000.
     pub calls: u32,
     /// How long they may be made, 10 s to 1 day.
     pub ttl: Duration,
+}
+
+/// What every puzzle is bound to, whether its caller asks for it or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowBind {
+    /// The tool.
+    pub tool: bool,
+    /// The caller, where one is known.
+    pub principal: bool,
+    /// The arguments of the call.
+    pub arguments: bool,
+}
+
+impl PowConfig {
+    /// The difficulty when nobody comes, in bits.
+    pub fn rest_bits(&self) -> f64 {
+        f64::from(self.rest_millibits) / 1000.0
+    }
+
+    /// The highest difficulty, in bits.
+    pub fn most_bits(&self) -> f64 {
+        f64::from(self.most_millibits) / 1000.0
+    }
+}
+
+impl RateLimit {
+    /// Calls per second.
+    pub fn per_second(&self) -> f64 {
+        f64::from(self.calls.get()) / self.per.as_secs_f64()
+    }
 }
 
 /// What one tool, resource or prompt asks of its caller.
@@ -223,6 +264,8 @@ pub struct Rule {
     pub free_per_day: u32,
     /// Whether proof of work may stand in for the price.
     pub pow: bool,
+    /// Free calls of this subject that can be borne, where that is less than the server's.
+    pub pow_free_calls: Option<RateLimit>,
     /// Most calls per caller.
     pub rate_limit: Option<RateLimit>,
     /// Whether a call whose result says `isError` is charged all the same.

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_gate::invoices::{InvoiceDesk, Order};
-use octroi_gate::policy::Policy;
+use octroi_gate::policy::{Pattern, Policy};
 use octroi_gate::price::Held;
 use octroi_gate::{
-    ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders, Till, TillSettings,
-    WorkSettings,
+    AccessTokens, Bind, ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders,
+    Till, TillSettings, WorkSettings,
 };
 use octroi_identity::{Algorithm, IdentityConfig, Provider, Verifier};
 use octroi_ledger::Ledger;
 use octroi_mcp::json;
-use octroi_pow::Difficulty;
-use octroi_server::upstream::{HttpSettings, HttpUpstream, StdioSettings, StdioUpstream, Upstream};
+use octroi_pow::door::Bounds;
+use octroi_server::upstream::{HttpSettings, HttpUpstream, Nothing, StdioSettings, StdioUpstream, Upstream};
 use octroi_server::{Endpoint, GateTools, OriginRules, ToolNames};
 
 use super::policy::policy;
 use super::{Keys, StartError};
-use crate::config::{self, Config, ServerConfig};
+use crate::config::{self, Config, PowConfig, RateLimit, ServerConfig};
 
 /// How long a puzzle may be solved.
 const PUZZLE_TTL_SECONDS: u64 = 300;
@@ -102,17 +102,7 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
     if let Some(desk) = parts.invoices {
         keep_ready(desk, parts.server.service(), policy);
     }
-    let work = payment.pow.as_ref().map(|pow| {
-        let difficulty = Difficulty::from_bits(f64::from(pow.difficulty))
-            .map_err(|error| StartError::Value(error.to_string()))?;
-        Ok::<_, StartError>(WorkSettings {
-            signer: parts.keys.puzzles.clone(),
-            difficulty,
-            calls: pow.calls,
-            challenge_ttl_seconds: PUZZLE_TTL_SECONDS,
-            credential_ttl_seconds: pow.ttl.as_secs(),
-        })
-    });
+    let work = payment.pow.as_ref().map(|pow| free_door(parts, pow)).transpose()?;
     let location = payment.gateway.clone().unwrap_or_else(|| parts.config.public_url.to_string());
     Ok(Some(Till::new(TillSettings {
         keys: Arc::clone(&parts.keys.master),
@@ -121,8 +111,36 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
         location,
         credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
         calls_max: if payment.single_use { 1 } else { payment.max_calls },
-        work: work.transpose()?,
+        work,
     })))
+}
+
+fn free_door(parts: &Parts<'_>, pow: &PowConfig) -> Result<WorkSettings, StartError> {
+    let server = parts.server;
+    let bounds = |calls: RateLimit| Bounds {
+        calls_per_second: calls.per_second(),
+        rest_bits: pow.rest_bits(),
+        most_bits: pow.most_bits(),
+    };
+    let own = |rule: &config::Rule| {
+        let calls = rule.pow_free_calls.filter(|_| rule.pow)?;
+        Some((Pattern::new(rule.pattern.clone()), bounds(calls)))
+    };
+    let issuer = parts.config.public_url.as_str().trim_end_matches('/');
+    let tokens = AccessTokens::new(issuer, parts.keys.tokens.iter().map(|seed| &**seed))
+        .map_err(|error| StartError::Value(error.to_string()))?;
+    Ok(WorkSettings {
+        signer: parts.keys.puzzles.clone(),
+        kind: pow.kind,
+        bounds: bounds(pow.free_calls),
+        tools: server.tools.iter().filter_map(own).collect(),
+        bind: Bind { tool: pow.bind.tool, principal: pow.bind.principal, arguments: pow.bind.arguments },
+        calls: pow.calls,
+        challenge_ttl_seconds: PUZZLE_TTL_SECONDS,
+        credential_ttl_seconds: pow.ttl.as_secs(),
+        access_tokens: Arc::new(tokens),
+        audience: server.resource.to_string(),
+    })
 }
 
 async fn identity_desk(
@@ -151,6 +169,7 @@ async fn identity_desk(
 fn upstream(server: &ServerConfig, service: &str) -> Result<Upstream, StartError> {
     let timeouts = &server.timeouts;
     Ok(match &server.upstream {
+        config::Upstream::None => Upstream::Nothing(Nothing),
         config::Upstream::Http(url) => HttpUpstream::new(&HttpSettings {
             url: url.clone(),
             connect_timeout: timeouts.connect,

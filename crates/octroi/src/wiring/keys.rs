@@ -45,6 +45,8 @@ pub struct Keys {
     pub master: Arc<MasterKeys>,
     /// For puzzles.
     pub puzzles: Signer,
+    /// Seeds of the keys that sign access tokens for work, the current one first.
+    pub tokens: Vec<Zeroizing<[u8; 32]>>,
 }
 
 type Key = Zeroizing<[u8; 32]>;
@@ -61,20 +63,25 @@ impl Keys {
         };
         let number = secrets.master_key_number;
         let mut master = MasterKeys::new((number, *current));
-        let mut puzzles = Signer::new((number, *puzzle_key(&current)));
+        let mut puzzles = Signer::new((number, *derived(PUZZLES, &current)));
+        let mut tokens = vec![derived(TOKENS, &current)];
         for (number, previous) in &secrets.previous_keys {
             let key = parse(previous)?;
             master = master.with_previous((*number, *key))?;
-            puzzles = puzzles.with_previous((*number, *puzzle_key(&key)))?;
+            puzzles = puzzles.with_previous((*number, *derived(PUZZLES, &key)))?;
+            tokens.push(derived(TOKENS, &key));
         }
-        Ok(Self { master: Arc::new(master), puzzles })
+        Ok(Self { master: Arc::new(master), puzzles, tokens })
     }
 }
 
-/// A key of its own for puzzles. Label and key are of fixed length, so that no two inputs run into each other.
-fn puzzle_key(key: &Key) -> Key {
+const PUZZLES: &[u8] = b"octroi puzzle key v1";
+const TOKENS: &[u8] = b"octroi access token key v1";
+
+/// A key of its own for each purpose. Labels are constant and keys of fixed length, so that no two inputs run into each other.
+fn derived(label: &[u8], key: &Key) -> Key {
     let mut hasher = Sha256::new();
-    hasher.update(b"octroi puzzle key v1");
+    hasher.update(label);
     hasher.update(key.as_slice());
     Zeroizing::new(hasher.finalize().into())
 }

@@ -5,6 +5,7 @@ mod identity;
 mod lightning;
 mod payment;
 mod policy;
+mod pow;
 mod price;
 mod rule;
 mod server;

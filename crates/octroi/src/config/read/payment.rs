@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use octroi_gate::price::Price;
 
+use super::super::PaymentConfig;
 use super::super::reader::{Field, Section};
-use super::super::{PaymentConfig, PowConfig};
+use super::pow;
 use super::price::price;
 
 const MACAROON_TTL_DEFAULT: Duration = Duration::from_secs(300);
 const MAX_CALLS_DEFAULT: u32 = 10_000;
-const POW_DIFFICULTY_DEFAULT: u8 = 20;
-const POW_CALLS_DEFAULT: u32 = 5;
-const POW_TTL_DEFAULT: Duration = Duration::from_secs(300);
 
 /// One entry of `pricing`.
 pub(super) struct Priced<'t> {
@@ -32,11 +30,7 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
     let single_use = section.field("single_use").boolean().unwrap_or(false);
     let max_calls = section.field("max_calls").number(1..=1_000_000, "calls").unwrap_or(MAX_CALLS_DEFAULT);
     let pow_enabled = section.field("pow_enabled").boolean().unwrap_or(false);
-    let pow = PowConfig {
-        difficulty: section.field("pow_difficulty").number(0..=40, "bits").unwrap_or(POW_DIFFICULTY_DEFAULT),
-        calls: section.field("pow_calls").number(1..=1000, "calls").unwrap_or(POW_CALLS_DEFAULT),
-        ttl: section.field("pow_ttl_seconds").seconds(10..=86_400).unwrap_or(POW_TTL_DEFAULT),
-    };
+    let pow = pow::read(&section);
     let pricing = section.section("pricing");
     let priced = pricing.entries().into_iter().map(|(pattern, field)| {
         if pattern.is_empty() {

@@ -28,7 +28,8 @@ enum Word {
     Paid,
 }
 
-pub(super) fn read(server: &Section<'_>, resource: Option<&Url>) -> ServerPolicy {
+/// `alone`: nothing stands behind the gate, and what it serves is the free door.
+pub(super) fn read(server: &Section<'_>, resource: Option<&Url>, alone: bool) -> ServerPolicy {
     let auth = server.section("auth");
     let identity_field = auth.field("identity");
     let identity = identity::read(&identity_field, resource);
@@ -45,7 +46,13 @@ pub(super) fn read(server: &Section<'_>, resource: Option<&Url>) -> ServerPolicy
     let prompts = compiler.plain(rule::all(&server.field("prompts"), "name"));
 
     let priced = [&tools, &resources, &prompts].into_iter().flatten().any(|rule| rule.price.is_some());
-    let payment = (priced || fallback_price).then_some(payment);
+    if alone && payment.pow.is_none() {
+        server.field("upstream").spot.wrong(
+            "no MCP server and no proof of work: nothing to serve",
+            "add pow_enabled = true to auth.payment, or an upstream",
+        );
+    }
+    let payment = (priced || fallback_price || alone).then_some(payment);
     ServerPolicy { identity, payment, default, default_reads, tools, resources, prompts }
 }
 
@@ -122,6 +129,7 @@ impl Compiler {
                 price: priced.price.clone(),
                 free_per_day: 0,
                 pow: self.pow,
+                pow_free_calls: None,
                 rate_limit: None,
                 charge_failed: false,
             };
@@ -179,6 +187,7 @@ impl Compiler {
             scopes: written.scopes.clone(),
             free_per_day: written.free_per_day.unwrap_or(0),
             pow: price.is_some() && written.pow.unwrap_or(self.pow),
+            pow_free_calls: written.pow_free_calls,
             rate_limit: written.rate_limit,
             charge_failed: written.charge_failed,
             price,

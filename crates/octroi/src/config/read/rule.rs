@@ -27,6 +27,7 @@ pub(super) struct Written<'t> {
     /// Whether a price stands here, right or wrong.
     pub(super) price_given: bool,
     pub(super) pow: Option<bool>,
+    pub(super) pow_free_calls: Option<RateLimit>,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) charge_failed: bool,
 }
@@ -67,6 +68,7 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
         free_per_day: section.field("free_per_day").number(1..=FREE_PER_DAY_MAX, "calls"),
         price_given: price_field.is_given(),
         pow: section.field("pow").boolean(),
+        pow_free_calls: rate_limit(&section.field("pow_free_calls")),
         rate_limit: rate_limit(&section.field("rate_limit")),
         charge_failed: section.field("charge_failed").boolean().unwrap_or(false),
     };

@@ -13,6 +13,8 @@ use super::policy;
 const UPSTREAM_EXAMPLE: &str = "http://127.0.0.1:3000/mcp";
 const UPSTREAM_FIX: &str =
     "add upstream = \"http://127.0.0.1:3000/mcp\", or { command = [\"npx\", \"-y\", \"…\"] }";
+/// What stands for no upstream at all.
+const NO_UPSTREAM: &str = "none";
 const NAME_CHARS_MAX: usize = 64;
 const SECONDS_MAX: i64 = 86_400;
 const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
@@ -70,7 +72,7 @@ fn one(section: Section<'_>, name: Option<&str>, public_url: Option<&Url>) -> Op
     let challenge = section.field("challenge").choice(&styles).unwrap_or(ChallengeStyle::Auto);
     let allowed_origins = allowed_origins(&section.field("allowed_origins"));
     let gate_tools = gate_tools(&section.field("gate_tools"));
-    let policy = policy::read(&section, resource.as_ref());
+    let policy = policy::read(&section, resource.as_ref(), upstream == Some(Upstream::None));
     section.finish();
     Some(ServerConfig {
         name: name.map(str::to_owned),
@@ -101,6 +103,9 @@ fn upstream(section: &Section<'_>) -> Option<Upstream> {
             format!("{UPSTREAM_FIX}, or start with --upstream URL"),
         );
         return None;
+    }
+    if field.is_word(NO_UPSTREAM) {
+        return Some(Upstream::None);
     }
     if !field.is_table() {
         let url = field.web_url(UPSTREAM_EXAMPLE)?;

@@ -35,7 +35,7 @@ fn the_minimal_file_means_what_it_says() {
     assert_eq!(identity.algorithms, ["RS256"]);
     let payment = server.payment.as_ref().unwrap();
     assert_eq!(payment.macaroon_ttl, Duration::from_secs(300));
-    assert_eq!(payment.pow.unwrap().difficulty, 20);
+    assert_eq!(payment.pow.unwrap().rest_millibits, 20_000);
     let rules: Vec<_> = server
         .tools
         .iter()
@@ -113,7 +113,7 @@ fn later_sources_win() {
     let server = &config.servers[0];
     let pow = server.payment.as_ref().unwrap().pow.unwrap();
     assert_eq!(config.listen.port(), 2222);
-    assert_eq!((pow.difficulty, pow.calls), (11, 9));
+    assert_eq!((pow.rest_millibits, pow.calls), (11_000, 9));
     assert_eq!(server.allowed_origins, ["https://a.example", "https://b.example"]);
     let rule = |name: &str| server.tools.iter().find(|rule| rule.pattern == name).unwrap();
     assert!(!rule("image_describe").requires_identity);
