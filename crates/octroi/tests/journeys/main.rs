@@ -3,10 +3,12 @@
 // Helpers of tests may fail as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod browser;
 mod clients;
 mod conformance;
 mod crash;
 mod envelope;
+mod free_door;
 mod harness;
 mod money;
 mod payers;
