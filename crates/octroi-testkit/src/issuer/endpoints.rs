@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use super::exchange::{JWT_BEARER, TOKEN_EXCHANGE};
 use super::faults::Endpoint;
 use super::{State, TokenSpec};
 
@@ -25,6 +26,12 @@ impl State {
             (.., Some(OPENID)) => Some(Endpoint::OpenidConfigurationBelow),
             (.., Some("/jwks")) => Some(Endpoint::Jwks),
             (.., Some("/token")) => Some(Endpoint::Token),
+            (.., Some("/introspect")) => Some(Endpoint::Introspection),
+            (.., Some("/tokeninfo")) => Some(Endpoint::TokenInfo),
+            (.., Some("/userinfo")) => Some(Endpoint::UserInfo),
+            (.., Some(place)) if place.starts_with("/applications/") && place.ends_with("/token") => {
+                Some(Endpoint::GitHubToken)
+            }
             _ => None,
         }
     }
@@ -35,14 +42,18 @@ impl State {
             "issuer": self.url,
             "jwks_uri": self.endpoint("jwks"),
             "token_endpoint": self.endpoint("token"),
-            "grant_types_supported": ["client_credentials"],
+            "introspection_endpoint": self.endpoint("introspect"),
+            "userinfo_endpoint": self.endpoint("userinfo"),
+            "grant_types_supported": ["client_credentials", TOKEN_EXCHANGE, JWT_BEARER],
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": [
+                "client_secret_basic", "client_secret_post", "private_key_jwt",
+            ],
             "code_challenge_methods_supported": ["S256"],
         })
     }
 
-    /// A token request: client credentials (RFC 6749 §4.4) for one resource (RFC 8707 §2).
+    /// A token request: client credentials (RFC 6749 §4.4) for one resource (RFC 8707 §2), or an exchange.
     pub(super) fn grant(&self, authorization: Option<&HeaderValue>, form: &[u8]) -> (StatusCode, Value) {
         match self.granted(authorization, form) {
             Ok(answer) => (StatusCode::OK, answer),
@@ -51,29 +62,25 @@ impl State {
         }
     }
 
-    /// The answer, or the error code of RFC 6749 §5.2 or RFC 8707 §2.
+    /// The answer, or the error code of RFC 6749 §5.2, RFC 8693 §2.2.2 or RFC 8707 §2.
     fn granted(&self, authorization: Option<&HeaderValue>, form: &[u8]) -> Result<Value, &'static str> {
-        let form: Vec<(String, String)> =
-            url::form_urlencoded::parse(form).into_owned().filter(|(_, value)| !value.is_empty()).collect();
-        let field = |name: &str| {
-            let mut values = form.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
-            match (values.next(), values.next()) {
-                (value, None) => Ok(value),
-                // RFC 6749 §3.2: parameters must not be repeated; several resources are not offered here.
-                (_, Some(_)) => Err("invalid_request"),
+        let form = Form::read(form);
+        match form.one("grant_type")?.ok_or("invalid_request")? {
+            "client_credentials" => {
+                let id = self.authenticated(authorization, &form)?;
+                self.client_credentials(&id, &form)
             }
-        };
-        if field("grant_type")?.ok_or("invalid_request")? != "client_credentials" {
-            return Err("unsupported_grant_type");
+            TOKEN_EXCHANGE | JWT_BEARER => {
+                let id = self.authenticated(authorization, &form)?;
+                self.exchanged(&id, &form)
+            }
+            _ => Err("unsupported_grant_type"),
         }
-        let basic = authorization.and_then(basic_credentials);
-        let posted = field("client_id")?.zip(field("client_secret")?);
-        let (id, secret) = match &basic {
-            Some((id, secret)) => (id.as_str(), secret.as_str()),
-            None => posted.ok_or("invalid_client")?,
-        };
-        let scopes = self.granted_scopes(id, secret, field("scope")?)?;
-        let audience = field("resource")?.or(field("audience")?).ok_or("invalid_target")?;
+    }
+
+    fn client_credentials(&self, id: &str, form: &Form) -> Result<Value, &'static str> {
+        let scopes = self.granted_scopes(id, form.one("scope")?)?;
+        let audience = form.one("resource")?.or(form.one("audience")?).ok_or("invalid_target")?;
         let mut spec = TokenSpec::new(id, audience).ttl_seconds(TTL_SECONDS);
         id.clone_into(&mut spec.client_id);
         spec.scopes.clone_from(&scopes);
@@ -85,25 +92,56 @@ impl State {
         }))
     }
 
-    /// The scopes asked for, or all that the client may have.
-    fn granted_scopes(
+    /// The client that proves who it is: by its secret, in the header or in the form, or by its key (RFC 7523 §2.2).
+    pub(super) fn authenticated(
         &self,
-        id: &str,
-        secret: &str,
-        asked: Option<&str>,
-    ) -> Result<Vec<String>, &'static str> {
+        authorization: Option<&HeaderValue>,
+        form: &Form,
+    ) -> Result<String, &'static str> {
+        if let Some(assertion) = form.one("client_assertion")? {
+            return self.asserted(assertion).ok_or("invalid_client");
+        }
+        let posted = form.one("client_id")?.zip(form.one("client_secret")?);
+        let posted = posted.map(|(id, secret)| (id.to_owned(), secret.to_owned()));
+        let shown = authorization.and_then(basic_credentials).or(posted).ok_or("invalid_client")?;
+        let clients = self.clients.lock();
+        let client = clients.get(&shown.0).filter(|client| client.key.is_none()).ok_or("invalid_client")?;
+        constant_time::verify_slices_are_equal(client.secret.as_bytes(), shown.1.as_bytes())
+            .map_err(|_| "invalid_client")?;
+        Ok(shown.0)
+    }
+
+    /// The scopes asked for, or all that the client may have.
+    pub(super) fn granted_scopes(&self, id: &str, asked: Option<&str>) -> Result<Vec<String>, &'static str> {
         let clients = self.clients.lock();
         let client = clients.get(id).ok_or("invalid_client")?;
-        constant_time::verify_slices_are_equal(client.secret.as_bytes(), secret.as_bytes())
-            .map_err(|_| "invalid_client")?;
         let Some(asked) = asked else { return Ok(client.scopes.clone()) };
         let asked: Vec<String> = asked.split_ascii_whitespace().map(str::to_owned).collect();
         if asked.iter().all(|scope| client.scopes.contains(scope)) { Ok(asked) } else { Err("invalid_scope") }
     }
 }
 
+/// The fields of a form that are not empty.
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    pub(super) fn read(form: &[u8]) -> Self {
+        let fields = url::form_urlencoded::parse(form).into_owned();
+        Self(fields.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// A field that must not be repeated (RFC 6749 §3.2); several resources are not offered here.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, &'static str> {
+        let mut values = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err("invalid_request"),
+        }
+    }
+}
+
 /// `client_secret_basic` (RFC 6749 §2.3.1): each half is form-encoded.
-fn basic_credentials(authorization: &HeaderValue) -> Option<(String, String)> {
+pub(super) fn basic_credentials(authorization: &HeaderValue) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 /// An endpoint of the issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `/.well-known/oauth-authorization-server{path}` (RFC 8414 §3).
     AuthorizationServerMetadata,
@@ -17,6 +17,14 @@ pub enum Endpoint {
     Jwks,
     /// The token endpoint.
     Token,
+    /// RFC 7662 introspection.
+    Introspection,
+    /// Google's `tokeninfo`.
+    TokenInfo,
+    /// Google's `userinfo`.
+    UserInfo,
+    /// GitHub's check of an app's token.
+    GitHubToken,
 }
 
 /// How an endpoint misbehaves.
@@ -47,12 +55,16 @@ pub(super) struct Faults {
 }
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::AuthorizationServerMetadata,
         Self::OpenidConfiguration,
         Self::OpenidConfigurationBelow,
         Self::Jwks,
         Self::Token,
+        Self::Introspection,
+        Self::TokenInfo,
+        Self::UserInfo,
+        Self::GitHubToken,
     ];
 }
 

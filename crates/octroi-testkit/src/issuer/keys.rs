@@ -7,32 +7,93 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// How tokens are signed.
+/// How tokens are signed. An RSA key of 2048 bits takes long to find, so one process finds one only, and shares it; every
+/// other key is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigningAlgorithm {
-    /// ECDSA on P-256: a new key each time.
+    /// ECDSA on P-256 with SHA-256.
     Es256,
-    /// RSA of 2048 bits. Such a key takes long to find, so one process finds one only, and shares it.
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+}
+
+impl SigningAlgorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 9] = [
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+    ];
+
+    /// The name in a token's header (RFC 7518 §3.1, RFC 8037 §3.1).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+        }
+    }
+
+    fn rsa_encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Self::Rs384 => &RSA_PKCS1_SHA384,
+            Self::Rs512 => &RSA_PKCS1_SHA512,
+            Self::Ps256 => &RSA_PSS_SHA256,
+            Self::Ps384 => &RSA_PSS_SHA384,
+            Self::Ps512 => &RSA_PSS_SHA512,
+            _ => &RSA_PKCS1_SHA256,
+        }
+    }
 }
 
 /// A private key and its name.
 #[derive(Clone)]
 pub(super) struct SigningKey {
     id: String,
+    algorithm: SigningAlgorithm,
     pair: Pair,
 }
 
 #[derive(Clone)]
 enum Pair {
-    Es256(Arc<EcdsaKeyPair>),
-    Rs256(Arc<RsaKeyPair>),
+    Ecdsa(Arc<EcdsaKeyPair>),
+    Ed25519(Arc<Ed25519KeyPair>),
+    Rsa(Arc<RsaKeyPair>),
 }
 
 /// The keys, newest last, and which of them are published.
@@ -48,14 +109,14 @@ pub(super) struct KeyRing {
 
 impl SigningKey {
     pub(super) fn generate(id: String, algorithm: SigningAlgorithm) -> io::Result<Self> {
+        let ecdsa = |curve| EcdsaKeyPair::generate(curve).map(|pair| Pair::Ecdsa(Arc::new(pair)));
         let pair = match algorithm {
-            SigningAlgorithm::Es256 => {
-                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
-                Pair::Es256(Arc::new(pair.map_err(no_key)?))
-            }
-            SigningAlgorithm::Rs256 => Pair::Rs256(shared_rsa_key()?),
+            SigningAlgorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(no_key)?,
+            SigningAlgorithm::Es384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING).map_err(no_key)?,
+            SigningAlgorithm::EdDsa => Pair::Ed25519(Arc::new(Ed25519KeyPair::generate().map_err(no_key)?)),
+            _ => Pair::Rsa(shared_rsa_key()?),
         };
-        Ok(Self { id, pair })
+        Ok(Self { id, algorithm, pair })
     }
 
     pub(super) fn id(&self) -> &str {
@@ -64,10 +125,7 @@ impl SigningKey {
 
     /// The name of its algorithm in a token's header.
     pub(super) fn algorithm(&self) -> &'static str {
-        match self.pair {
-            Pair::Es256(_) => "ES256",
-            Pair::Rs256(_) => "RS256",
-        }
+        self.algorithm.name()
     }
 
     /// The signature of `message`, base64url. Signing with a sound key does not fail; were it to, the
@@ -75,10 +133,11 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> String {
         let random = SystemRandom::new();
         let signature = match &self.pair {
-            Pair::Es256(pair) => pair.sign(&random, message).map(|s| s.as_ref().to_vec()),
-            Pair::Rs256(pair) => {
+            Pair::Ecdsa(pair) => pair.sign(&random, message).map(|s| s.as_ref().to_vec()),
+            Pair::Ed25519(pair) => pair.try_sign(message).map(|s| s.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map(|()| signature)
+                pair.sign(self.algorithm.rsa_encoding(), &random, message, &mut signature).map(|()| signature)
             }
         };
         URL_SAFE_NO_PAD.encode(signature.unwrap_or_default())
@@ -87,32 +146,44 @@ impl SigningKey {
     /// The public key's bytes, as its library writes them.
     pub(super) fn public_key(&self) -> &[u8] {
         match &self.pair {
-            Pair::Es256(pair) => pair.public_key().as_ref(),
-            Pair::Rs256(pair) => pair.public_key().as_ref(),
+            Pair::Ecdsa(pair) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
+            Pair::Rsa(pair) => pair.public_key().as_ref(),
         }
     }
 
-    /// The public key (RFC 7517).
-    pub(super) fn jwk(&self) -> Value {
+    /// The public key's members that make its thumbprint (RFC 7638 §3.2).
+    pub(super) fn public_members(&self) -> Value {
         let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match &self.pair {
-            Pair::Es256(pair) => {
+            Pair::Ecdsa(pair) => {
                 // An uncompressed point: 4, x, y.
-                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-                json!({
-                    "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id,
-                    "x": base64(x), "y": base64(y),
-                })
+                let point = &pair.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+                json!({ "kty": "EC", "crv": curve, "x": base64(x), "y": base64(y) })
             }
-            Pair::Rs256(pair) => {
+            Pair::Ed25519(pair) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": base64(pair.public_key().as_ref()) })
+            }
+            Pair::Rsa(pair) => {
                 let key = pair.public_key();
                 json!({
-                    "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id,
+                    "kty": "RSA",
                     "n": base64(key.modulus().big_endian_without_leading_zero()),
                     "e": base64(key.exponent().big_endian_without_leading_zero()),
                 })
             }
         }
+    }
+
+    /// The public key (RFC 7517).
+    pub(super) fn jwk(&self) -> Value {
+        let mut jwk = self.public_members();
+        for (name, value) in [("use", "sig"), ("alg", self.algorithm()), ("kid", self.id())] {
+            jwk[name] = json!(value);
+        }
+        jwk
     }
 }
 

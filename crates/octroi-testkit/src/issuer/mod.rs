@@ -1,16 +1,20 @@
 //! An OAuth 2.1 issuer on this machine: real tokens over real HTTP, good ones and hostile ones.
 //!
 //! It publishes metadata (RFC 8414 and OpenID Connect Discovery) and its keys, and issues RFC 9068 access
-//! tokens: at its token endpoint to registered clients (`client_credentials`, RFC 6749 §4.4), and to the
-//! program that started it through [`Issuer::token`]. Faults can be put on each endpoint.
+//! tokens: at its token endpoint to registered clients (`client_credentials`, RFC 6749 §4.4; token exchange, RFC 8693;
+//! Entra's on-behalf-of), and to the program that started it through [`Issuer::token`]. It answers questions about opaque
+//! tokens as RFC 7662, Google and GitHub do. Faults can be put on each endpoint.
 //!
 //! Nobody signs in here: it has no authorization endpoint, no users and no consent. It must never be
 //! reachable from another machine, and cannot be: it listens on 127.0.0.1.
 
+mod dpop;
 mod endpoints;
+mod exchange;
 mod faults;
 mod hostile;
 mod keys;
+mod opaque;
 mod server;
 mod token;
 
@@ -23,6 +27,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+pub use dpop::{DpopKey, ProofSpec};
 pub use faults::{Endpoint, Fault};
 pub use keys::SigningAlgorithm;
 pub use token::TokenSpec;
@@ -46,12 +51,16 @@ struct State {
     path: String,
     keys: Mutex<KeyRing>,
     clients: Mutex<HashMap<String, Client>>,
+    /// What the endpoints that are asked about tokens answer.
+    answers: Mutex<HashMap<(Endpoint, String), Value>>,
     faults: Faults,
 }
 
 /// A client that may ask for tokens.
 struct Client {
     secret: String,
+    /// For `private_key_jwt`.
+    key: Option<Value>,
     scopes: Vec<String>,
 }
 
@@ -82,6 +91,7 @@ impl Issuer {
             path: path.to_owned(),
             keys: Mutex::new(KeyRing::new(SigningAlgorithm::Es256)?),
             clients: Mutex::new(HashMap::new()),
+            answers: Mutex::new(HashMap::new()),
             faults: Faults::default(),
         });
         let server = tokio::spawn(server::serve(listener, Arc::clone(&state))).abort_handle();
@@ -109,7 +119,17 @@ impl Issuer {
     /// Lets a client ask for tokens with at most these scopes.
     pub fn register_client(&self, id: &str, secret: &str, scopes: &[&str]) {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        self.state.clients.lock().insert(id.to_owned(), Client { secret: secret.to_owned(), scopes });
+        self.state
+            .clients
+            .lock()
+            .insert(id.to_owned(), Client { secret: secret.to_owned(), key: None, scopes });
+    }
+
+    /// Lets a client that signs its requests (`private_key_jwt`, RFC 7523 §2.2) with this public key ask for tokens.
+    pub fn register_client_key(&self, id: &str, public_jwk: Value, scopes: &[&str]) {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let client = Client { secret: String::new(), key: Some(public_jwk), scopes };
+        self.state.clients.lock().insert(id.to_owned(), client);
     }
 
     /// An access token as described, signed with the newest key.

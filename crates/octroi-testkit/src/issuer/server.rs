@@ -62,6 +62,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         (_, &Method::OPTIONS) => return Ok(status(StatusCode::NO_CONTENT)),
         (Endpoint::Token, &Method::POST) => grant(&state, request).await,
         (Endpoint::Token, _) => return Ok(status(StatusCode::METHOD_NOT_ALLOWED)),
+        (
+            Endpoint::Introspection | Endpoint::TokenInfo | Endpoint::UserInfo | Endpoint::GitHubToken,
+            &(Method::GET | Method::POST),
+        ) => asked(&state, endpoint, request).await,
         (Endpoint::Jwks, _) => (StatusCode::OK, state.keys.lock().published()),
         (_, _) => (StatusCode::OK, state.metadata()),
     };
@@ -72,6 +76,15 @@ async fn grant(state: &State, request: Request<Incoming>) -> (StatusCode, Value)
     let (parts, body) = request.into_parts();
     match Limited::new(body, MAX_FORM_BYTES).collect().await {
         Ok(form) => state.grant(parts.headers.get(header::AUTHORIZATION), &form.to_bytes()),
+        Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
+    }
+}
+
+/// A question about a token.
+async fn asked(state: &State, endpoint: Endpoint, request: Request<Incoming>) -> (StatusCode, Value) {
+    let (parts, body) = request.into_parts();
+    match Limited::new(body, MAX_FORM_BYTES).collect().await {
+        Ok(body) => state.answer(endpoint, &parts, &body.to_bytes()),
         Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
     }
 }
