@@ -1,11 +1,15 @@
 //! Where the ledger lives and how much it may take on at once.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::engine::postgres::PostgresPlace;
+use crate::error::UrlError;
 
 /// Operations a ledger accepts before it answers busy, unless the config says otherwise.
 pub const DEFAULT_QUEUE: usize = 65_536;
-/// Most operations in one transaction on disk, unless the config says otherwise.
+/// Most operations in one transaction, unless the config says otherwise.
 pub const DEFAULT_BATCH: usize = 256;
 /// Accounts kept in memory, unless the config says otherwise. One takes about 200 bytes.
 pub const DEFAULT_CACHED_ACCOUNTS: usize = 100_000;
@@ -13,31 +17,99 @@ pub const DEFAULT_CACHED_ACCOUNTS: usize = 100_000;
 pub const DEFAULT_WAITERS: usize = 4_096;
 /// Size of the write-ahead log, in bytes, past which it is started over, unless the config says otherwise.
 pub const DEFAULT_WAL_BYTES: u64 = 64 * 1024 * 1024;
+/// How long PostgreSQL may take for one batch, unless the config says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a gate that is not heard of counts as living, unless the config says otherwise.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
-/// Settings of the embedded ledger.
+/// Where a ledger is.
+#[derive(Clone)]
+pub struct Store(pub(crate) Place);
+
+#[derive(Clone)]
+pub(crate) enum Place {
+    Sqlite(PathBuf),
+    Postgres(Box<PostgresPlace>),
+}
+
+impl Store {
+    /// A SQLite file, created with mode 0600 when it does not exist. `<path>.lock` beside it keeps a second writer out.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        Self(Place::Sqlite(path.into()))
+    }
+
+    /// A schema of a PostgreSQL database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `schema` (default `octroi`),
+    /// `sslmode` (`disable`, `require`, `verify-full`) and `sslrootcert` (a PEM file) as query parameters. Several gates may
+    /// share it. `timeout` bounds one batch; `lease` is how long a gate that is not heard of counts as living.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub fn postgres(url: &str, timeout: Duration, lease: Duration) -> Result<Self, UrlError> {
+        Ok(Self(Place::Postgres(Box::new(PostgresPlace::parse(url, timeout, lease)?))))
+    }
+
+    /// The file, where it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Sqlite(path) => Some(path),
+            Place::Postgres(_) => None,
+        }
+    }
+
+    /// Whether several gates may write at the same time.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.0, Place::Postgres(_))
+    }
+}
+
+impl fmt::Display for Store {
+    /// For people: without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Sqlite(path) => write!(f, "{}", path.display()),
+            Place::Postgres(place) => write!(f, "{place}"),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({self})")
+    }
+}
+
+/// Settings of a ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// The database file; created with mode 0600 when it does not exist. `<path>.lock` beside it keeps a second writer out.
-    pub path: PathBuf,
-    /// Most operations in flight: open holds, and writes that are not yet on disk. At least 1.
+    /// Where it is.
+    pub store: Store,
+    /// Most operations in flight: open holds, and writes that are not yet durable. At least 1.
     pub queue: usize,
-    /// Most operations in one transaction on disk. At least 1.
+    /// Most operations in one transaction. At least 1.
     pub batch: usize,
-    /// Accounts, and as many owners, kept in memory. Those with an open hold always are. At least 1.
+    /// Accounts, as many owners, and as many counters of limits, kept in memory. Those with an open hold always are. At least 1.
+    /// Nothing is kept where the database decides.
     pub cached_accounts: usize,
     /// Callers that may wait for a payment at the same time.
     pub waiters: usize,
-    /// Size of the write-ahead log, in bytes, past which it is started over.
+    /// Size of SQLite's write-ahead log, in bytes, past which it is started over.
     pub wal_bytes: u64,
-    /// How long to wait between looks at a disk that failed.
+    /// How long to wait between looks at a disk or a database that failed.
     pub retry_after: Duration,
 }
 
 impl LedgerConfig {
     /// The default limits for a ledger in the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::at(Store::sqlite(path))
+    }
+
+    /// The default limits for a ledger at `store`.
+    pub fn at(store: Store) -> Self {
         Self {
-            path: path.into(),
+            store,
             queue: DEFAULT_QUEUE,
             batch: DEFAULT_BATCH,
             cached_accounts: DEFAULT_CACHED_ACCOUNTS,

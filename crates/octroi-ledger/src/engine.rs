@@ -1,5 +1,9 @@
 //! The seam between the ledger's rules and what stores it: an engine commits batches and answers questions.
 
+mod checks;
+mod codes;
+pub(crate) mod postgres;
+mod sql;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
@@ -66,7 +70,6 @@ pub(crate) struct EngineError(pub(crate) String);
 pub(crate) struct HoldRow {
     pub(crate) id: EntryId,
     /// Who is to pay.
-    #[expect(dead_code, reason = "for engines in which the database decides")]
     pub(crate) payer: AccountRef,
     /// The account that pays, where memory decides.
     pub(crate) account: AccountId,
@@ -122,7 +125,7 @@ pub(crate) enum Entry {
         request: [u8; 32],
     },
     /// Give the claim up.
-    Unclaim(#[expect(dead_code, reason = "for engines in which the database decides")] [u8; 32]),
+    Unclaim([u8; 32]),
     /// Take something back, or restore it.
     Revoke {
         what: Revocation,
@@ -151,7 +154,6 @@ pub(crate) type Outcome = Result<Effect, LedgerError>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Written,
-    #[expect(dead_code, reason = "for engines in which the database decides")]
     /// The database decided a hold: what the account has left, or why not.
     Decided(Result<i64, HoldRefused>),
     /// `amount` was credited to `account`, whose state is as it was when the command was written.
@@ -171,7 +173,6 @@ pub(crate) enum Effect {
 pub(crate) enum ClaimState {
     /// Nothing; it is claimed now.
     Free,
-    #[expect(dead_code, reason = "for engines in which the database decides")]
     /// Another gate has it under way.
     Running,
     Done(Answer),

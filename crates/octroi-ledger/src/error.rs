@@ -52,13 +52,27 @@ pub enum OpenError {
         /// The setting's name.
         setting: &'static str,
     },
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no randomness")]
+    Random,
     /// The operating system refused the file or the thread.
     #[error("cannot open the ledger: {0}")]
     Io(#[from] std::io::Error),
     /// SQLite refused.
     #[error("cannot open the ledger: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL refused, or cannot be reached.
+    #[error("cannot open the ledger's database: {0}")]
+    Postgres(String),
+    /// The URL does not say where a ledger is.
+    #[error("the ledger's URL: {0}")]
+    Url(#[from] UrlError),
 }
+
+/// Why a URL does not say where a ledger is. The fault is in the configuration. Never shows the URL: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UrlError(pub(crate) String);
 
 /// Why an entry was not written. Nothing was charged or credited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,4 +161,10 @@ pub enum ReadError {
     /// SQLite cannot read it.
     #[error("cannot read the ledger: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL cannot read it, or cannot be reached.
+    #[error("cannot read the ledger: {0}")]
+    Postgres(String),
+    /// This kind of ledger is copied with its own database's tools.
+    #[error("a ledger in PostgreSQL is backed up with pg_dump")]
+    NoBackup,
 }

@@ -5,12 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-/// The id of a hold, its call and its transaction: 48 bits of Unix milliseconds, then a count. Later ids are greater, so
-/// rows land at the end of their table; one ledger has one writer, so a count makes them unique.
+/// The id of a hold, its call and its transaction: 48 bits of Unix milliseconds, 32 bits that tell gates apart where several write,
+/// 48 bits of a count. Later ids of one gate are greater, so rows land at the end of their table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryId(u128);
 
 const COUNT_BITS: u32 = 80;
+const SALT_BITS: u32 = 48;
 
 impl EntryId {
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -66,16 +67,22 @@ impl fmt::Debug for CallId {
 #[derive(Debug)]
 pub(crate) struct IdSource {
     last: EntryId,
+    salt: u128,
 }
 
 impl IdSource {
     /// Continues after `last`, the greatest id on disk.
     pub(crate) const fn after(last: EntryId) -> Self {
-        Self { last }
+        Self { last, salt: 0 }
+    }
+
+    /// Makes ids no other source makes, as far as `salt` is random.
+    pub(crate) const fn salted(salt: u32) -> Self {
+        Self { last: EntryId(0), salt: (salt as u128) << SALT_BITS }
     }
 
     pub(crate) fn next(&mut self, unix_ms: u64) -> EntryId {
-        self.last = EntryId::first_of(unix_ms).max(EntryId(self.last.0 + 1));
+        self.last = EntryId(EntryId::first_of(unix_ms).0 | self.salt).max(EntryId(self.last.0 + 1));
         self.last
     }
 }
@@ -97,6 +104,13 @@ mod tests {
         assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
         assert_eq!(made[4], EntryId::first_of(7_001));
         assert!(IdSource::after(EntryId::first_of(5_000)).next(4_000) > EntryId::first_of(5_000));
+    }
+
+    #[test]
+    fn two_gates_make_different_ids_in_the_same_millisecond() {
+        let (mut a, mut b) = (IdSource::salted(1), IdSource::salted(2));
+        assert!((0..9).all(|_| a.next(7_000) != b.next(7_000)));
+        assert!(a.next(7_001) < b.next(7_001) && b.next(7_001) < a.next(7_002));
     }
 
     #[test]

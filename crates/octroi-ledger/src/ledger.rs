@@ -1,6 +1,6 @@
 //! The handle every room of the gate shares.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::account::{AccountRef, Balance};
 use crate::claim::{Claim, Claimed, Here};
-use crate::config::LedgerConfig;
-use crate::engine::{Authority, ClaimState, Engine, Entry, LoadRequest, Question, Reply, sqlite};
+use crate::config::{LedgerConfig, Place, Store};
+use crate::engine::postgres::PostgresPlace;
+use crate::engine::{Authority, ClaimState, Engine, Entry, LoadRequest, Question, Reply, postgres, sqlite};
 use crate::entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
 };
@@ -32,7 +33,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    path: PathBuf,
+    store: Store,
     recovery: Recovery,
 }
 
@@ -52,24 +53,47 @@ impl Ledger {
     /// # Errors
     /// See [`OpenError`]; a newer schema and a second writer are refused.
     pub fn open(config: LedgerConfig) -> Result<Self, OpenError> {
-        let opened = sqlite::open(check(&config)?)?;
-        if opened.recovery.voided > 0 {
-            tracing::warn!(recovery = ?opened.recovery, "holds of an earlier life were open and are voided");
+        check(&config)?;
+        match &config.store.0 {
+            Place::Sqlite(path) => Self::open_sqlite(path, &config),
+            Place::Postgres(place) => Self::open_postgres(place, &config),
         }
+    }
+
+    fn open_postgres(place: &PostgresPlace, config: &LedgerConfig) -> Result<Self, OpenError> {
+        let place = place.clone();
+        // A thread of its own: whoever opens a ledger may be in an async task, where nothing else may block on one.
+        let opened = std::thread::spawn(move || postgres::open(place)).join();
+        let opened = opened.map_err(|_| OpenError::Postgres("opening it failed".to_owned()))??;
+        tell(&opened.recovery);
+        let mut salt = [0; 4];
+        getrandom::fill(&mut salt).map_err(|_| OpenError::Random)?;
+        let start = Start {
+            authority: Authority::Database,
+            ids: IdSource::salted(u32::from_be_bytes(salt)),
+            revoked: Revoked::default(),
+            recovery: opened.recovery,
+        };
+        Self::start(opened.engine, config, start)
+    }
+
+    fn open_sqlite(path: &Path, config: &LedgerConfig) -> Result<Self, OpenError> {
+        let opened = sqlite::open(path, config.wal_bytes)?;
+        tell(&opened.recovery);
         let start = Start {
             authority: Authority::Memory,
             ids: IdSource::after(opened.last_id),
             revoked: opened.revoked,
             recovery: opened.recovery,
         };
-        Self::start(opened.engine, &config, start)
+        Self::start(opened.engine, config, start)
     }
 
     /// Starts the writer on an engine that stores to `config.path`.
     pub(crate) fn start(engine: impl Engine, config: &LedgerConfig, start: Start) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(config, start.authority, start.ids, start.revoked));
         writer::start(engine, &shared, config.batch, config.retry_after)?;
-        let inner = Inner { shared, path: config.path.clone(), recovery: start.recovery };
+        let inner = Inner { shared, store: config.store.clone(), recovery: start.recovery };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -77,8 +101,19 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open_read_only(path: &Path) -> Result<Reader, OpenError> {
-        Reader::open(path)
+    pub fn open_read_only(store: &Store) -> Result<Reader, OpenError> {
+        Reader::open(store)
+    }
+
+    /// Brings the schema of a ledger forward, or makes it; says which it was (0: none) and is. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a newer schema is refused, and a SQLite file somebody writes to.
+    pub fn migrate(store: &Store) -> Result<(i64, i64), OpenError> {
+        match &store.0 {
+            Place::Sqlite(path) => sqlite::migrate(path),
+            Place::Postgres(place) => postgres::migrate(place),
+        }
     }
 
     /// What opening found of an earlier life.
@@ -339,7 +374,7 @@ impl Ledger {
     /// # Errors
     /// The disk cannot be read.
     pub fn reader(&self) -> Result<Reader, ReadError> {
-        Ok(Reader::open(&self.inner.path)?)
+        Ok(Reader::open(&self.inner.store)?)
     }
 
     /// Forgets what cannot matter any more at `now` (Unix seconds). A few thousand rows of each kind at a time: call it every
@@ -370,15 +405,21 @@ pub(crate) struct Start {
     pub(crate) recovery: Recovery,
 }
 
+fn tell(recovery: &Recovery) {
+    if recovery.voided > 0 {
+        tracing::warn!(?recovery, "holds of an earlier life were open and are voided");
+    }
+}
+
 fn misfit() -> LedgerError {
     LedgerError::Unavailable("an answer that does not fit".to_owned())
 }
 
-fn check(config: &LedgerConfig) -> Result<&LedgerConfig, OpenError> {
+fn check(config: &LedgerConfig) -> Result<(), OpenError> {
     let settings =
         [("queue", config.queue), ("batch", config.batch), ("cached_accounts", config.cached_accounts)];
     match settings.into_iter().find(|(_, value)| *value == 0) {
         Some((setting, _)) => Err(OpenError::Setting { setting }),
-        None => Ok(config),
+        None => Ok(()),
     }
 }

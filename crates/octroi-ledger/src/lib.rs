@@ -39,18 +39,19 @@ mod writer;
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
 pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
 pub use config::{
-    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_QUEUE, DEFAULT_WAITERS, DEFAULT_WAL_BYTES, LedgerConfig,
+    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_LEASE, DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS,
+    DEFAULT_WAL_BYTES, LedgerConfig, Store,
 };
 pub use entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
 };
-pub use error::{HoldRefused, LedgerError, OpenError, ReadError};
+pub use error::{HoldRefused, LedgerError, OpenError, ReadError, UrlError};
 pub use hold::OpenHold;
 pub use id::CallId;
 pub use ledger::Ledger;
 pub use limit::{Counts, Limit, MAX_LIMITS, Window};
 pub use reader::Reader;
-pub use report::{AccountRow, CallEnd, CallRow, Report, Revenue, Verification, Violation};
+pub use report::{AccountRow, CallEnd, CallRow, JournalRow, Report, Revenue, Verification, Violation};
 pub use revocation::{Revocation, RevocationRow};
 
 /// How long an unpaid quote is remembered after its end, in seconds. An invoice cannot be paid after its end, but a payment

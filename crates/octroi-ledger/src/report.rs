@@ -106,6 +106,25 @@ pub struct AccountRow {
     pub expires_at: u64,
 }
 
+/// Something that moved from one account to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalRow {
+    /// The transaction's id, in hexadecimal; a call's is its hold's.
+    pub id: String,
+    /// `payment`, `work`, `voucher` or `call`.
+    pub kind: String,
+    /// When, in Unix milliseconds.
+    pub at_ms: i64,
+    /// The account that gave: `lightning`, `work`, `vouchers`, or `credential` and its id.
+    pub from: String,
+    /// The account that got: `suspense`, `credential` and its id, or `revenue`, a service and a tool.
+    pub to: String,
+    /// What moved.
+    pub unit: Unit,
+    /// How much.
+    pub amount: i64,
+}
+
 /// Whether the ledger keeps its promises.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {

@@ -1,7 +1,11 @@
-//! What tests and the demo stand on: a regtest chain, funded Lightning nodes, a token issuer, scripted upstreams.
+//! What tests and the demo stand on: a regtest chain, funded Lightning nodes, a token issuer, scripted upstreams, a PostgreSQL server.
 
+#[cfg(feature = "lightning")]
 pub mod chain;
 pub mod issuer;
+#[cfg(feature = "lightning")]
 pub mod nodes;
+pub mod postgres;
 pub mod upstream;
+#[cfg(feature = "lightning")]
 pub mod wallet_api;

@@ -2,12 +2,12 @@
 
 mod apply;
 mod aside;
-mod codes;
 mod credit;
 mod house;
 mod open;
 mod questions;
 mod report;
+mod rows;
 mod verify;
 
 use std::fs::File;
@@ -20,8 +20,9 @@ use crate::error::LedgerError;
 use apply::Batch;
 use house::House;
 
-pub(crate) use open::{open, open_reader};
-pub(crate) use report::{account, accounts, calls, report, revocations};
+pub(crate) use open::{migrate, open, open_reader};
+pub(crate) use questions::backup;
+pub(crate) use report::{account, accounts, calls, journal, report, revocations};
 pub(crate) use verify::verify;
 
 /// How often the log is folded into the file while there is work. The writer does it itself, between two batches: nobody

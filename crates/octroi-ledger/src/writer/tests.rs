@@ -71,7 +71,7 @@ fn config(dir: &Path) -> LedgerConfig {
 
 fn moody(dir: &Path) -> (Ledger, Arc<AtomicU8>) {
     let config = config(dir);
-    let opened = sqlite::open(&config).unwrap();
+    let opened = sqlite::open(&dir.join("octroi.db"), config.wal_bytes).unwrap();
     let mood = Arc::new(AtomicU8::new(WORKS));
     let engine = Moody { engine: opened.engine, mood: Arc::clone(&mood) };
     let start = Start {
@@ -229,11 +229,10 @@ async fn what_the_disk_does_not_cover_is_refused_and_memory_learns() {
 #[tokio::test]
 async fn a_read_only_file_and_a_full_one_are_refused_and_recover() {
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
     for (breaks, mends) in
         [("query_only = 1", "query_only = 0"), ("max_page_count = 1", "max_page_count = 1000000")]
     {
-        let mut opened = sqlite::open(&config).unwrap();
+        let mut opened = sqlite::open(&dir.path().join("octroi.db"), 1_000_000).unwrap();
         let before = opened.engine.pulse();
         opened.engine.pragma(breaks);
         // Enough for a page of its own.

@@ -5,14 +5,19 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use octroi_ledger::{HoldRefused, Ledger, LedgerConfig, LedgerError};
+use octroi_ledger::{HoldRefused, Ledger, LedgerError};
 
-use crate::support::{assert_sound, available, fund, hold, open, quote, settlement, token, voucher};
+use crate::support::{World, assert_sound, available, fund, hold, quote, settlement, token, voucher};
 
-#[tokio::test]
-async fn a_full_queue_is_busy_before_any_work_is_done() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
+on_both_engines! {
+    a_full_queue_is_busy_before_any_work_is_done,
+    accounts_dropped_from_memory_are_found_again,
+    too_many_waiters_are_answered_at_once,
+    a_closed_ledger_refuses,
+}
+
+async fn a_full_queue_is_busy_before_any_work_is_done(world: World) {
+    let mut config = world.config();
     config.queue = 3;
     let ledger = Ledger::open(config).unwrap();
     fund(&ledger, 1, 10_000).await;
@@ -34,10 +39,8 @@ async fn a_full_queue_is_busy_before_any_work_is_done() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn accounts_dropped_from_memory_are_found_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
+async fn accounts_dropped_from_memory_are_found_again(world: World) {
+    let mut config = world.config();
     config.cached_accounts = 4;
     let ledger = Ledger::open(config).unwrap();
     for n in 0..40 {
@@ -56,10 +59,8 @@ async fn accounts_dropped_from_memory_are_found_again() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn too_many_waiters_are_answered_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = LedgerConfig::new(dir.path().join("octroi.db"));
+async fn too_many_waiters_are_answered_at_once(world: World) {
+    let mut config = world.config();
     config.waiters = 1;
     let ledger = Ledger::open(config).unwrap();
     ledger.record_quote(quote(1)).await.unwrap();
@@ -79,10 +80,8 @@ async fn too_many_waiters_are_answered_at_once() {
     assert!(told);
 }
 
-#[tokio::test]
-async fn a_closed_ledger_refuses() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_closed_ledger_refuses(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10).await;
     ledger.close().await;
     ledger.close().await;

@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use octroi_ledger::{AccountRef, Answer, Claim, Claimed, Ledger, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
 
-use crate::support::{answer, assert_sound, available, fund, open, request, token};
+use crate::support::{World, answer, assert_sound, available, fund, request, token};
+
+on_both_engines! {
+    a_retried_call_is_charged_once_and_answered_as_it_was,
+    of_many_at_once_one_runs_and_the_others_get_its_answer,
+    whoever_waits_for_a_call_that_fails_makes_it,
+    an_answer_too_long_to_keep_is_remembered_without_its_body,
+    a_call_whose_gate_died_may_be_tried_again,
+}
 
 const KEY: [u8; 32] = [9; 32];
 const REQUEST: [u8; 32] = [1; 32];
@@ -22,10 +30,8 @@ async fn seen(ledger: &Ledger, request: [u8; 32]) -> Claimed {
     ledger.claim(KEY, request, Duration::ZERO).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_retried_call_is_charged_once_and_answered_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_retried_call_is_charged_once_and_answered_as_it_was(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let call = request(AccountRef::Token(token(1)), 1_000);
     // A call that failed may be tried again.
@@ -44,16 +50,14 @@ async fn a_retried_call_is_charged_once_and_answered_as_it_was() {
     assert!(matches!(seen(&ledger, OTHER).await, Claimed::Conflict));
     ledger.close().await;
 
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert!(matches!(seen(&ledger, REQUEST).await, Claimed::Done(kept) if kept == answer("first")));
     assert_eq!(available(&ledger, 1).await, 9_000);
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn of_many_at_once_one_runs_and_the_others_get_its_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn of_many_at_once_one_runs_and_the_others_get_its_answer(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let tries: Vec<_> = (0..50)
         .map(|_| {
@@ -81,10 +85,8 @@ async fn of_many_at_once_one_runs_and_the_others_get_its_answer() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn whoever_waits_for_a_call_that_fails_makes_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn whoever_waits_for_a_call_that_fails_makes_it(world: World) {
+    let ledger = world.open();
     let first = claimed(&ledger).await;
     let second = tokio::spawn({
         let ledger = ledger.clone();
@@ -95,10 +97,8 @@ async fn whoever_waits_for_a_call_that_fails_makes_it() {
     assert!(matches!(second.await.unwrap(), Claimed::New(_)));
 }
 
-#[tokio::test]
-async fn an_answer_too_long_to_keep_is_remembered_without_its_body() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn an_answer_too_long_to_keep_is_remembered_without_its_body(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let long = Answer { status: 200, media: "é".repeat(200), body: Some(vec![b'x'; MAX_ANSWER_BODY + 1]) };
     let claim = claimed(&ledger).await;
@@ -109,17 +109,15 @@ async fn an_answer_too_long_to_keep_is_remembered_without_its_body() {
     assert_eq!((kept.body, kept.media.len()), (None, MAX_ANSWER_MEDIA));
 }
 
-#[tokio::test]
-async fn a_call_whose_gate_died_may_be_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_call_whose_gate_died_may_be_tried_again(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let claim = claimed(&ledger).await;
     let hold = ledger.hold(&request(AccountRef::Token(token(1)), 1_000)).await.unwrap();
     hold.durable().await.unwrap();
     ledger.close().await;
     hold.capture_and_keep(1_000, claim, answer("lost"));
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert!(matches!(seen(&ledger, REQUEST).await, Claimed::New(_)));
     assert_eq!(available(&ledger, 1).await, 10_000);
 }

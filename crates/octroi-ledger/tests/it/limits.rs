@@ -2,7 +2,13 @@
 
 use octroi_ledger::{AccountRef, Counts, HoldRefused, Limit, Window};
 
-use crate::support::{assert_sound, fund, open, owner, request, token};
+use crate::support::{World, assert_sound, fund, owner, request, token};
+
+on_both_engines! {
+    a_free_quota_counts_calls_and_forgets_those_that_failed,
+    a_budget_counts_what_is_charged_and_several_hold_together,
+    too_many_limits_are_refused,
+}
 
 const DAY: u64 = 86_400;
 
@@ -14,10 +20,8 @@ fn spend(n: u32, most: i64) -> Limit {
     Limit { key: owner(n), window: Window::Day, counts: Counts::Amount, most }
 }
 
-#[tokio::test]
-async fn a_free_quota_counts_calls_and_forgets_those_that_failed() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_free_quota_counts_calls_and_forgets_those_that_failed(world: World) {
+    let ledger = world.open();
     let limits = [calls(1, 2)];
     let free = request(AccountRef::Nobody, 0).limited(&limits);
     ledger.hold(&free).await.unwrap().void();
@@ -33,7 +37,7 @@ async fn a_free_quota_counts_calls_and_forgets_those_that_failed() {
     under_way.durable().await.unwrap();
     under_way.capture(0);
     ledger.close().await;
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert!(matches!(ledger.hold(&free).await, Err(HoldRefused::Limited { .. })), "remembered over restarts");
     let other = [calls(2, 2)];
     ledger.hold(&request(AccountRef::Nobody, 0).limited(&other)).await.expect("another caller").capture(0);
@@ -43,10 +47,8 @@ async fn a_free_quota_counts_calls_and_forgets_those_that_failed() {
     assert_eq!(ledger.reader().unwrap().calls(9).unwrap().len(), 5);
 }
 
-#[tokio::test]
-async fn a_budget_counts_what_is_charged_and_several_hold_together() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_budget_counts_what_is_charged_and_several_hold_together(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let limits = [spend(1, 2_500), calls(1, 3)];
     let call = request(AccountRef::Token(token(1)), 1_000).limited(&limits);
@@ -69,10 +71,8 @@ async fn a_budget_counts_what_is_charged_and_several_hold_together() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn too_many_limits_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn too_many_limits_are_refused(world: World) {
+    let ledger = world.open();
     let limits = [calls(1, 2); octroi_ledger::MAX_LIMITS + 1];
     let call = request(AccountRef::Nobody, 0).limited(&limits);
     assert!(matches!(ledger.hold(&call).await, Err(HoldRefused::Amount)));

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+#[macro_use]
+mod support;
+
 mod bounds;
 mod claims;
 mod crash;
@@ -10,4 +13,3 @@ mod model;
 mod opening;
 mod promises;
 mod revocation;
-mod support;

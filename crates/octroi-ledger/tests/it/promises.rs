@@ -11,14 +11,30 @@ use octroi_ledger::{
 };
 
 use crate::support::{
-    FUTURE, PAST, answer, assert_sound, available, fund, hash, hold, open, owner, quote, request, settlement,
-    token, voucher, work,
+    FUTURE, PAST, World, answer, assert_sound, available, fund, hash, hold, open, owner, quote, request,
+    settlement, token, voucher, work,
 };
 
-#[tokio::test]
-async fn a_payment_of_one_price_buys_one_call() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+on_both_engines! {
+    a_payment_of_one_price_buys_one_call,
+    a_durable_hold_is_on_disk,
+    what_is_not_captured_can_be_spent_at_once,
+    a_payment_is_credited_once_and_moves_the_cursor,
+    what_arrived_is_credited_be_it_late_more_or_less,
+    money_for_nobody_waits_in_suspense,
+    a_hash_is_quoted_once,
+    a_puzzle_is_rewarded_once_and_in_calls,
+    work_expires_and_money_does_not,
+    a_voucher_is_an_entry_like_any_other,
+    amounts_out_of_bounds_are_errors,
+    a_principal_spends_its_oldest_account_that_bears_the_call,
+    a_principal_with_thousands_of_small_rests_still_finds_its_money,
+    a_payer_ahead_of_the_event_waits_for_it,
+    what_cannot_matter_any_more_is_forgotten,
+}
+
+async fn a_payment_of_one_price_buys_one_call(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 3_000).await;
     let paid = hold(&ledger, 1, 3_000).await.unwrap();
     assert_eq!(paid.balance_after(), 0);
@@ -28,7 +44,7 @@ async fn a_payment_of_one_price_buys_one_call() {
     assert_eq!(hold(&ledger, 1, 1).await.unwrap_err(), HoldRefused::Insufficient { available: 0 });
     ledger.close().await;
 
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert_sound(&ledger);
     let report = ledger.report().unwrap();
     assert_eq!(
@@ -80,10 +96,8 @@ async fn many_callers_never_spend_the_same_sat() {
     assert_eq!(available(&ledger, 1).await, 100_000 - spent);
 }
 
-#[tokio::test]
-async fn a_durable_hold_is_on_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_durable_hold_is_on_disk(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 3_000).await;
     let open = hold(&ledger, 1, 2_000).await.unwrap();
     open.durable().await.unwrap();
@@ -93,10 +107,8 @@ async fn a_durable_hold_is_on_disk() {
     open.void();
 }
 
-#[tokio::test]
-async fn what_is_not_captured_can_be_spent_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn what_is_not_captured_can_be_spent_at_once(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 3_000).await;
     hold(&ledger, 1, 3_000).await.unwrap().void();
     drop(hold(&ledger, 1, 3_000).await.expect("a void gives everything back"));
@@ -106,16 +118,14 @@ async fn what_is_not_captured_can_be_spent_at_once() {
     hold(&ledger, 1, 500).await.unwrap().capture(-7);
     assert_eq!(available(&ledger, 1).await, 1_500);
     ledger.close().await;
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert_sound(&ledger);
     let report = ledger.report().unwrap();
     assert_eq!((report.captured, report.voided, report.credit_msat), (3, 2, 1_500));
 }
 
-#[tokio::test]
-async fn a_payment_is_credited_once_and_moves_the_cursor() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_payment_is_credited_once_and_moves_the_cursor(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 3_000).await;
     assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("cursor-1"));
     let again = Settlement { cursor: Some("later".to_owned()), ..settlement(1, 5_000) };
@@ -129,10 +139,8 @@ async fn a_payment_is_credited_once_and_moves_the_cursor() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn what_arrived_is_credited_be_it_late_more_or_less() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn what_arrived_is_credited_be_it_late_more_or_less(world: World) {
+    let ledger = world.open();
     let mut late = quote(1);
     late.expires_at = PAST + 1;
     ledger.record_quote(late.clone()).await.unwrap();
@@ -145,10 +153,8 @@ async fn what_arrived_is_credited_be_it_late_more_or_less() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn money_for_nobody_waits_in_suspense() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn money_for_nobody_waits_in_suspense(world: World) {
+    let ledger = world.open();
     assert_eq!(ledger.quote(&hash(9)).await.unwrap(), QuoteState::Unknown);
     assert_eq!(ledger.credit_payment(settlement(9, 777)).await.unwrap(), Credited::Unknown);
     assert_eq!(ledger.credit_payment(settlement(9, 777)).await.unwrap(), Credited::Duplicate);
@@ -162,18 +168,14 @@ async fn money_for_nobody_waits_in_suspense() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn a_hash_is_quoted_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_hash_is_quoted_once(world: World) {
+    let ledger = world.open();
     ledger.record_quote(quote(1)).await.unwrap();
     assert_eq!(ledger.record_quote(quote(1)).await.unwrap_err(), LedgerError::QuoteTaken);
 }
 
-#[tokio::test]
-async fn a_puzzle_is_rewarded_once_and_in_calls() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_puzzle_is_rewarded_once_and_in_calls(world: World) {
+    let ledger = world.open();
     let credited = ledger.credit_work(work(1, 2)).await.unwrap();
     assert_eq!(credited, Credited::New { token_id: token(1), owner: None, balance: 2 });
     let mut replay = work(1, 2);
@@ -185,16 +187,14 @@ async fn a_puzzle_is_rewarded_once_and_in_calls() {
     assert_eq!(ledger.hold(&call).await.unwrap_err(), HoldRefused::Insufficient { available: 0 });
     assert_eq!(hold(&ledger, 1, 1).await.unwrap_err(), HoldRefused::OtherUnit(Unit::Call));
     ledger.close().await;
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert_sound(&ledger);
     let revenue = ledger.report().unwrap().revenue;
     assert_eq!((revenue[0].msat, revenue[0].work_calls, revenue[0].captured), (0, 2, 2));
 }
 
-#[tokio::test]
-async fn work_expires_and_money_does_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn work_expires_and_money_does_not(world: World) {
+    let ledger = world.open();
     let mut solved = work(1, 2);
     solved.expires_at = PAST;
     ledger.credit_work(solved).await.unwrap();
@@ -207,10 +207,8 @@ async fn work_expires_and_money_does_not() {
     hold(&ledger, 2, 10).await.expect("money does not expire").void();
 }
 
-#[tokio::test]
-async fn a_voucher_is_an_entry_like_any_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_voucher_is_an_entry_like_any_other(world: World) {
+    let ledger = world.open();
     assert!(matches!(
         ledger.mint_voucher(voucher(1, 5_000)).await.unwrap(),
         Credited::New { balance: 5_000, .. }
@@ -218,15 +216,13 @@ async fn a_voucher_is_an_entry_like_any_other() {
     assert_eq!(ledger.mint_voucher(voucher(1, 5_000)).await.unwrap(), Credited::Duplicate);
     hold(&ledger, 1, 5_000).await.unwrap().capture(5_000);
     ledger.close().await;
-    let ledger = open(dir.path());
+    let ledger = world.open();
     assert_eq!(ledger.report().unwrap().vouchers_msat, 5_000);
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn amounts_out_of_bounds_are_errors() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn amounts_out_of_bounds_are_errors(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10).await;
     assert_eq!(hold(&ledger, 1, -1).await.unwrap_err(), HoldRefused::Amount);
     assert_eq!(hold(&ledger, 1, i64::MAX).await.unwrap_err(), HoldRefused::Amount);
@@ -245,10 +241,8 @@ async fn amounts_out_of_bounds_are_errors() {
     assert_eq!(ledger.balance(&token(14)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_principal_spends_its_oldest_account_that_bears_the_call() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_principal_spends_its_oldest_account_that_bears_the_call(world: World) {
+    let ledger = world.open();
     for (n, msat) in [(1, 1_000), (2, 5_000), (3, 5_000)] {
         let mut asked = quote(n);
         asked.owner = Some(owner(7));
@@ -273,7 +267,7 @@ async fn a_principal_spends_its_oldest_account_that_bears_the_call() {
     assert_eq!(nobody, HoldRefused::Unknown);
     ledger.close().await;
 
-    let ledger = open(dir.path());
+    let ledger = world.open();
     ledger.hold(&request(mine, 1_000)).await.expect("also after a restart").capture(1_000);
     assert_eq!(ledger.hold(&request(mine, 1)).await.unwrap_err(), HoldRefused::Unknown);
     // What comes later is found although the principal has been looked up before.
@@ -284,10 +278,8 @@ async fn a_principal_spends_its_oldest_account_that_bears_the_call() {
     assert_eq!(ledger.hold(&request(mine, 30)).await.unwrap().balance_after(), 10);
 }
 
-#[tokio::test]
-async fn a_principal_with_thousands_of_small_rests_still_finds_its_money() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_principal_with_thousands_of_small_rests_still_finds_its_money(world: World) {
+    let ledger = world.open();
     for n in 0..1_200 {
         let mut gift = voucher(n, 1);
         gift.owner = Some(owner(7));
@@ -297,7 +289,7 @@ async fn a_principal_with_thousands_of_small_rests_still_finds_its_money() {
     gift.owner = Some(owner(7));
     ledger.mint_voucher(gift).await.unwrap();
     ledger.close().await;
-    let ledger = open(dir.path());
+    let ledger = world.open();
     let mine = AccountRef::Owner(owner(7));
     assert_eq!(ledger.hold(&request(mine, 50)).await.unwrap().balance_after(), 0);
     assert_eq!(
@@ -306,10 +298,8 @@ async fn a_principal_with_thousands_of_small_rests_still_finds_its_money() {
     );
 }
 
-#[tokio::test]
-async fn a_payer_ahead_of_the_event_waits_for_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_payer_ahead_of_the_event_waits_for_it(world: World) {
+    let ledger = world.open();
     assert!(!ledger.wait_for_credit(token(1), Duration::ZERO).await);
     ledger.record_quote(quote(1)).await.unwrap();
     let long = Duration::from_secs(600);
@@ -319,10 +309,8 @@ async fn a_payer_ahead_of_the_event_waits_for_it() {
     assert!(ledger.wait_for_credit(token(1), long).await, "what has been credited is not waited for");
 }
 
-#[tokio::test]
-async fn what_cannot_matter_any_more_is_forgotten() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn what_cannot_matter_any_more_is_forgotten(world: World) {
+    let ledger = world.open();
     for (n, expires_at) in [(1, PAST), (2, PAST), (3, FUTURE)] {
         let mut asked = quote(n);
         asked.expires_at = expires_at;

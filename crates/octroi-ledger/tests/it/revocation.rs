@@ -5,12 +5,15 @@ use std::time::Duration;
 use octroi_l402::TokenId;
 use octroi_ledger::{AccountRef, Credited, HoldRefused, Revocation, Told};
 
-use crate::support::{FUTURE, assert_sound, available, fund, hold, open, owner, request, token, voucher};
+use crate::support::{FUTURE, World, assert_sound, available, fund, hold, owner, request, token, voucher};
 
-#[tokio::test]
-async fn nothing_can_be_held_for_what_is_revoked_until_it_is_restored() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+on_both_engines! {
+    nothing_can_be_held_for_what_is_revoked_until_it_is_restored,
+    a_charge_is_told_until_it_is_taken,
+}
+
+async fn nothing_can_be_held_for_what_is_revoked_until_it_is_restored(world: World) {
+    let ledger = world.open();
     let mut gift = voucher(1, 10_000);
     gift.owner = Some(owner(1));
     let mut number = *gift.token_id.as_bytes();
@@ -27,7 +30,7 @@ async fn nothing_can_be_held_for_what_is_revoked_until_it_is_restored() {
         for restarted in [false, true] {
             if restarted {
                 ledger.close().await;
-                ledger = open(dir.path());
+                ledger = world.open();
             }
             for account in [AccountRef::Token(id), AccountRef::Owner(owner(1))] {
                 let refused = ledger.hold(&request(account, 1_000)).await.unwrap_err();
@@ -45,10 +48,8 @@ async fn nothing_can_be_held_for_what_is_revoked_until_it_is_restored() {
     assert_sound(&ledger);
 }
 
-#[tokio::test]
-async fn a_charge_is_told_until_it_is_taken() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = open(dir.path());
+async fn a_charge_is_told_until_it_is_taken(world: World) {
+    let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
     let billed = request(AccountRef::Token(token(1)), 1_000).billed(Some("cus_9"));
     let lease = Duration::from_secs(600);

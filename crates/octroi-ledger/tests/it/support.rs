@@ -1,12 +1,15 @@
 //! Short ways to say what the tests do.
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use octroi_ledger::{
     AccountRef, Answer, Credited, HoldRefused, HoldRequest, Ledger, LedgerConfig, OpenHold, Quote,
-    Settlement, Unit, Voucher, Work,
+    Settlement, Store, Unit, Voucher, Work,
 };
+use octroi_testkit::postgres::{Cluster, ClusterOptions};
 
 /// Long before any test runs, and long after, in Unix seconds.
 pub(crate) const PAST: u64 = 1_000_000_000;
@@ -28,6 +31,65 @@ fn bytes(kind: u8, n: u32) -> [u8; 32] {
     let mut bytes = [kind; 32];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     bytes
+}
+
+/// A place for a ledger, in one engine or the other.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl World {
+    pub(crate) fn sqlite() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        Self { store: Store::sqlite(dir.path().join("octroi.db")), _dir: Some(dir) }
+    }
+
+    pub(crate) fn postgres() -> Self {
+        let store = Store::postgres(&cluster().fresh_url(), TIMEOUT, LEASE).expect("a URL");
+        Self { store, _dir: None }
+    }
+
+    pub(crate) fn config(&self) -> LedgerConfig {
+        LedgerConfig::at(self.store.clone())
+    }
+
+    pub(crate) fn open(&self) -> Ledger {
+        Ledger::open(self.config()).expect("the ledger opens")
+    }
+}
+
+/// Generous, because the machine may be busy; nothing waits this long unless it fails.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than any test.
+pub(crate) const LEASE: Duration = Duration::from_secs(3_600);
+
+/// The PostgreSQL server of this test process.
+pub(crate) fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        Cluster::start(ClusterOptions::default()).expect(
+            "PostgreSQL 15 or later; on Debian: apt-get install postgresql-15, or cargo xtask test does it",
+        )
+    })
+}
+
+/// One test, twice: on each engine.
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::World::sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::World::postgres()).await;
+            })*
+        }
+    };
 }
 
 pub(crate) fn open(dir: &Path) -> Ledger {

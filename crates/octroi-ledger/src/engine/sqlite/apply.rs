@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, params};
 
+use super::super::codes::{AccountKind, TransactionKind, end_code, time};
 use super::super::{AccountId, Command, Effect, EndRow, Entry, HoldRow, Outcome};
 use super::NotApplied;
-use super::codes::{AccountKind, TransactionKind, end_code, time};
 use super::house::House;
 use crate::account::Unit;
 use crate::entry::Pruned;
@@ -167,10 +167,9 @@ impl<'c> Batch<'c> {
     /// Writes the row of a call whose hold is gone, and what it does to accounts and limits.
     pub(super) fn ended(&mut self, call: &Ended, taken: &[Taken]) -> Result<(), NotApplied> {
         let account = call.account.0;
-        let earned_by = match (call.captured, call.unit) {
-            (0, _) => 0,
-            (_, Unit::Msat) => self.house.account(self.connection, AccountKind::Revenue, call.tool)?,
-            (_, Unit::Call) => self.house.account(self.connection, AccountKind::WorkUsed, call.tool)?,
+        let earned_by = match call.captured {
+            0 => 0,
+            _ => self.house.account(self.connection, AccountKind::earning(call.unit), call.tool)?,
         };
         self.insert_call.execute(params![
             call.id.to_bytes(),

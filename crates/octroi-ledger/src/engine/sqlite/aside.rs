@@ -2,26 +2,15 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::super::codes::{time, time_from, words};
 use super::super::{AnswerRow, ClaimState, Effect, Outcome};
 use super::NotApplied;
 use super::apply::Batch;
-use super::codes::{time, time_from};
 use crate::ANSWER_SECONDS;
 use crate::claim::Answer;
 use crate::entry::{OutboxRow, Told};
 use crate::id::{CallId, EntryId};
 use crate::revocation::Revocation;
-
-/// Longest remark of the operator, or reason of another ledger, that is kept, in bytes.
-const MAX_WORDS: usize = 512;
-
-fn words(text: &str) -> &str {
-    let mut end = text.len().min(MAX_WORDS);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
 
 impl Batch<'_> {
     /// Looks for the answer to an earlier try.

@@ -3,10 +3,11 @@
 use octroi_l402::{PaymentHash, TokenId};
 use rusqlite::{OptionalExtension, params};
 
+use super::super::codes::{AccountKind, TransactionKind, time, unit_code};
 use super::super::{AccountState, Effect, Outcome};
 use super::NotApplied;
 use super::apply::Batch;
-use super::codes::{ACCOUNT_COLUMNS, AccountKind, TransactionKind, account_state, time, unit_code};
+use super::rows::{ACCOUNT_COLUMNS, account_state};
 use crate::account::{MAX_AMOUNT, Unit};
 use crate::entry::{Credited, Quote, Settlement, Voucher, Work};
 use crate::error::LedgerError;

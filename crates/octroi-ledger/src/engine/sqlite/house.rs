@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::codes::{AccountKind, unit_code};
-use crate::account::Unit;
+use super::super::codes::{AccountKind, unit_code};
 use crate::tools::ToolName;
 
 /// The ledger's own accounts and the numbers of tools, as far as they are known.
@@ -34,10 +33,7 @@ impl House {
             Slot::Occupied(known) => return Ok(*known.get()),
             Slot::Vacant(vacant) => vacant,
         };
-        let unit = unit_code(match kind {
-            AccountKind::Work | AccountKind::WorkUsed => Unit::Call,
-            _ => Unit::Msat,
-        });
+        let unit = unit_code(kind.unit());
         let key = params![kind as i64, unit, tool];
         connection
             .prepare_cached(

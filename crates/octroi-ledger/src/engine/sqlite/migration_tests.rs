@@ -7,7 +7,6 @@ use rusqlite::Connection;
 
 use super::open::{open, open_reader};
 use super::verify::verify;
-use crate::config::LedgerConfig;
 use crate::error::OpenError;
 
 /// A ledger as the first schema wrote it: a payment of 9,000, a call charged 3,000 and one given back, a call under way.
@@ -37,7 +36,7 @@ fn a_ledger_of_the_first_schema_keeps_all_its_money() {
     let path = dir.path().join("octroi.db");
     first_schema(&path);
     assert!(matches!(open_reader(&path), Err(OpenError::Older { found: 1, .. })));
-    let opened = open(&LedgerConfig::new(&path)).unwrap();
+    let opened = open(&path, 1_000_000).unwrap();
     assert_eq!((opened.recovery.voided, opened.recovery.msat), (1, 1_000));
     drop(opened);
     let reader = open_reader(&path).unwrap();

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 
 use super::super::AccountId;
+use super::super::codes::unit_from;
 use super::apply::{Batch, Ended};
-use super::codes::unit_from;
 use super::house::House;
 use super::{NotApplied, SqliteEngine};
 use crate::account::Unit;
-use crate::config::LedgerConfig;
 use crate::entry::Recovery;
 use crate::error::OpenError;
 use crate::id::{EntryId, unix_ms};
@@ -48,29 +47,43 @@ pub(crate) struct Opened {
 }
 
 /// Opens the ledger for writing.
-pub(crate) fn open(config: &LedgerConfig) -> Result<Opened, OpenError> {
-    let lock = lock(&config.path)?;
+pub(crate) fn open(path: &Path, wal_bytes: u64) -> Result<Opened, OpenError> {
+    let lock = lock(path)?;
     // SQLite gives its log the mode of the file.
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&config.path)?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let mut connection = Connection::open_with_flags(
-        &config.path,
+        path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let found = schema_of(&connection, &config.path)?;
+    let found = schema_of(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    migrate(&mut connection, found)?;
+    migrate_from(&mut connection, found)?;
     let mut house = House::default();
     let recovery = recover(&mut connection, &mut house)?;
     let last_id = last_id(&connection)?;
     let revoked = revoked(&connection)?;
-    let engine = SqliteEngine::new(connection, house, lock, config.wal_bytes);
+    let engine = SqliteEngine::new(connection, house, lock, wal_bytes);
     Ok(Opened { engine, last_id, revoked, recovery })
+}
+
+/// Brings the schema forward, and says which it was and is.
+pub(crate) fn migrate(path: &Path) -> Result<(i64, i64), OpenError> {
+    let _lock = lock(path)?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    let found = schema_of(&connection, path)?;
+    migrate_from(&mut connection, found)?;
+    Ok((found, SCHEMA))
 }
 
 /// Opens the ledger for reading, whoever writes to it.
@@ -132,7 +145,7 @@ fn schema_of(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     }
 }
 
-fn migrate(connection: &mut Connection, found: i64) -> Result<(), OpenError> {
+fn migrate_from(connection: &mut Connection, found: i64) -> Result<(), OpenError> {
     let done = usize::try_from(found).unwrap_or(0);
     if done == MIGRATIONS.len() {
         return Ok(());

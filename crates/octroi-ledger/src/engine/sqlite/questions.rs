@@ -1,10 +1,13 @@
 //! Short questions: one account, one quote, one cursor.
 
+use std::path::Path;
+
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::super::codes::{time, time_from, unit_code};
 use super::super::{AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, OWNER_BEARERS};
-use super::codes::{ACCOUNT_COLUMNS, account_state, time, time_from, unit_code};
+use super::rows::{ACCOUNT_COLUMNS, account_state};
 use crate::account::AccountRef;
 use crate::entry::{Quote, QuoteState};
 use crate::limit::CounterKey;
@@ -99,4 +102,10 @@ pub(super) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqli
         })
         .optional()?;
     Ok(quote.map_or(QuoteState::Unknown, QuoteState::Unpaid))
+}
+
+/// Copies the file as of now.
+pub(crate) fn backup(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    Ok(())
 }

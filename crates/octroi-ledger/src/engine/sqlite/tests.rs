@@ -5,7 +5,6 @@ use std::path::Path;
 use octroi_l402::{Msat, PaymentHash, TokenId};
 
 use super::*;
-use crate::config::LedgerConfig;
 use crate::engine::Entry;
 use crate::entry::Voucher;
 use crate::id::EntryId;
@@ -13,7 +12,7 @@ use crate::id::EntryId;
 const BOUND: u64 = 200_000;
 
 fn engine(dir: &Path) -> SqliteEngine {
-    open(&LedgerConfig { wal_bytes: BOUND, ..LedgerConfig::new(dir.join("octroi.db")) }).unwrap().engine
+    open(&dir.join("octroi.db"), BOUND).unwrap().engine
 }
 
 fn gift(n: u8) -> Entry {

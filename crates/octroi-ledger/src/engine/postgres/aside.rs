@@ -1,0 +1,195 @@
+//! What is written beside the money: claims, revocations, the outbox, and what is forgotten.
+
+use super::connect::Session;
+use super::{NotWritten, Shop};
+use crate::claim::Answer;
+use crate::engine::codes::{time, time_from, words};
+use crate::engine::{ClaimState, Effect, Outcome};
+use crate::entry::{OutboxRow, Pruned, Told};
+use crate::id::{CallId, EntryId};
+use crate::revocation::Revocation;
+use crate::{ANSWER_SECONDS, OUTBOX_SECONDS, QUOTE_MARGIN_SECONDS};
+
+/// Most rows of one kind forgotten in one transaction, so that calls do not wait for it.
+const PRUNE_ROWS: i64 = 5_000;
+
+/// Claims a call for this gate, or says what is known of it.
+pub(super) async fn claim(
+    session: &mut Session,
+    shop: &Shop,
+    key: &[u8; 32],
+    request: &[u8; 32],
+    at_ms: u64,
+) -> Result<Outcome, NotWritten> {
+    let (key, request) = (&key[..], &request[..]);
+    let now = at_ms / 1_000;
+    let claimed = session
+        .execute(
+            "INSERT INTO answers AS a (key, request, gate, expires_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (key) DO UPDATE SET request = excluded.request, gate = excluded.gate, call = NULL, status = 0,
+                 media = '', body = NULL, expires_at = excluded.expires_at
+             WHERE a.call IS NOT NULL AND a.expires_at <= $5",
+            &[&key, &request, &shop.life.gate, &time(now.saturating_add(ANSWER_SECONDS)), &time(now)],
+        )
+        .await?;
+    if claimed == 1 {
+        return Ok(Ok(Effect::Claimed(ClaimState::Free)));
+    }
+    let rows = session
+        .query(
+            "SELECT request = $2, call IS NULL, status, media, body FROM answers WHERE key = $1",
+            &[&key, &request],
+        )
+        .await?;
+    // It was given up between the two questions.
+    let Some(row) = rows.first() else { return Err(NotWritten::Met) };
+    let (same, running): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Ok(Effect::Claimed(if !same {
+        ClaimState::Conflict
+    } else if running {
+        ClaimState::Running
+    } else {
+        let status: i32 = row.try_get(2)?;
+        let status = u16::try_from(status).unwrap_or_default();
+        ClaimState::Done(Answer { status, media: row.try_get(3)?, body: row.try_get(4)? })
+    })))
+}
+
+/// Gives a claim of this gate up.
+pub(super) async fn unclaim(
+    session: &mut Session,
+    shop: &Shop,
+    key: &[u8; 32],
+) -> Result<Outcome, NotWritten> {
+    session
+        .execute(
+            "DELETE FROM answers WHERE key = $1 AND gate = $2 AND call IS NULL",
+            &[&&key[..], &shop.life.gate],
+        )
+        .await?;
+    Ok(Ok(Effect::Written))
+}
+
+/// Revokes or restores. What it touches is marked in the same transaction, so that every gate's next batch sees it.
+pub(super) async fn revoke(
+    session: &mut Session,
+    what: Revocation,
+    revoked: bool,
+    reason: &str,
+    at_ms: u64,
+) -> Result<Outcome, NotWritten> {
+    let (kind, subject) = what.code();
+    let kind = i16::try_from(kind).unwrap_or_default();
+    session
+        .transaction(async |session| {
+            if revoked {
+                session
+                    .execute(
+                        "INSERT INTO revocations (kind, subject, at, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                        &[&kind, &subject, &time(at_ms / 1_000), &words(reason)],
+                    )
+                    .await?;
+            } else {
+                session
+                    .execute("DELETE FROM revocations WHERE kind = $1 AND subject = $2", &[&kind, &subject])
+                    .await?;
+            }
+            // Locked in the order every batch of calls locks them.
+            let marked = "UPDATE accounts a SET revoked = EXISTS (SELECT 1 FROM revocations r
+                    WHERE (r.kind = 0 AND r.subject = a.token) OR (r.kind = 1 AND r.subject = a.owner))
+                WHERE id IN (SELECT id FROM accounts WHERE ($1::smallint = 0 AND token = $2) OR ($1::smallint = 1 AND owner = $2)
+                             ORDER BY id FOR UPDATE)";
+            session.execute(marked, &[&kind, &subject]).await?;
+            Ok(Ok(Effect::Written))
+        })
+        .await
+}
+
+pub(super) async fn outbox_take(
+    session: &mut Session,
+    now: u64,
+    until: u64,
+    most: u32,
+) -> Result<Outcome, NotWritten> {
+    let rows = session
+        .query(
+            "UPDATE outbox o SET next_at = $2, tries = tries + 1 FROM tools t WHERE t.id = o.tool AND o.id IN
+                 (SELECT id FROM outbox WHERE state = 0 AND next_at <= $1 ORDER BY next_at, id LIMIT $3
+                  FOR UPDATE SKIP LOCKED)
+             RETURNING o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.tries",
+            &[&time(now), &time(until), &i64::from(most)],
+        )
+        .await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let tries: i32 = row.try_get(6)?;
+        taken.push(OutboxRow {
+            id: CallId::of(EntryId::from_bytes(super::calls::bytes(row, 0)?)),
+            customer: row.try_get(1)?,
+            service: row.try_get(2)?,
+            tool: row.try_get(3)?,
+            msat: row.try_get(4)?,
+            at_ms: time_from(row.try_get(5)?),
+            tries: tries.unsigned_abs(),
+        });
+    }
+    taken.sort_unstable_by_key(|row| row.id);
+    Ok(Ok(Effect::Outbox(taken)))
+}
+
+pub(super) async fn outbox_told(
+    session: &mut Session,
+    id: &[u8; 16],
+    told: &Told,
+    at_ms: u64,
+) -> Result<Outcome, NotWritten> {
+    let (state, next_at, why): (i16, i64, &str) = match told {
+        Told::Delivered => (1, 0, ""),
+        Told::Later { at, why } => (0, time(*at), words(why)),
+        Told::Refused { why } => (2, 0, words(why)),
+    };
+    session
+        .execute(
+            "UPDATE outbox SET state = $2, next_at = $3, why = $4, told_at = $5 WHERE id = $1 AND state = 0",
+            &[&&id[..], &state, &next_at, &why, &time(at_ms / 1_000)],
+        )
+        .await?;
+    Ok(Ok(Effect::Written))
+}
+
+/// Forgets what cannot matter any more.
+pub(super) async fn prune(session: &mut Session, now: u64) -> Result<Outcome, NotWritten> {
+    let mut forgotten = [0; 5];
+    let all: [(&'static str, u64); 5] = [
+        (
+            "DELETE FROM quotes WHERE payment_hash IN
+                 (SELECT payment_hash FROM quotes WHERE paid = 0 AND expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now.saturating_sub(QUOTE_MARGIN_SECONDS),
+        ),
+        (
+            "DELETE FROM works WHERE challenge_id IN
+                 (SELECT challenge_id FROM works WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now,
+        ),
+        (
+            "DELETE FROM answers WHERE key IN
+                 (SELECT key FROM answers WHERE expires_at < $1 AND call IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now,
+        ),
+        (
+            "DELETE FROM counters WHERE (key, counts, seconds, start) IN
+                 (SELECT key, counts, seconds, start FROM counters WHERE start + seconds < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now,
+        ),
+        (
+            "DELETE FROM outbox WHERE id IN
+                 (SELECT id FROM outbox WHERE state = 1 AND told_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now.saturating_sub(OUTBOX_SECONDS),
+        ),
+    ];
+    for ((sql, before), count) in all.into_iter().zip(&mut forgotten) {
+        *count = session.execute(sql, &[&time(before), &PRUNE_ROWS]).await?;
+    }
+    let [quotes, works, answers, counters, outbox] = forgotten;
+    Ok(Ok(Effect::Pruned(Pruned { quotes, works, answers, counters, outbox })))
+}
