@@ -1,4 +1,4 @@
-//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment.
+//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment, PostgreSQL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,16 @@ use crate::process::{Chore, Failure, about, output, root, run, succeeds};
 
 /// The conformance suite needs this major version of Node.js or a later one.
 const NODE_MAJOR: u32 = 22;
+
+/// Where the tests look for a PostgreSQL server (`octroi-testkit/src/postgres.rs`).
+const POSTGRES: [&str; 6] = [
+    "/usr/lib/postgresql/17/bin",
+    "/usr/lib/postgresql/16/bin",
+    "/usr/lib/postgresql/15/bin",
+    "/usr/local/bin",
+    "/usr/bin",
+    "/opt/homebrew/bin",
+];
 
 /// Where the peers were installed.
 pub(crate) struct Peers {
@@ -51,6 +61,9 @@ fn debian_packages() -> Chore {
     }
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         missing.extend(["python3", "python3-venv"]);
+    }
+    if !POSTGRES.iter().any(|folder| Path::new(folder).join("initdb").exists()) {
+        missing.push("postgresql");
     }
     if missing.is_empty() {
         return Ok(());

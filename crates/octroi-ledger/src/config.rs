@@ -48,6 +48,20 @@ impl Store {
         Ok(Self(Place::Postgres(Box::new(PostgresPlace::parse(url, timeout, lease)?))))
     }
 
+    /// `sqlite://PATH`, or `postgres://…` as for [`Store::postgres`].
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn parse(url: &str, timeout: Duration, lease: Duration) -> Result<Self, UrlError> {
+        match url.split_once("://") {
+            Some(("sqlite", path)) if !path.is_empty() && !path.contains(['?', '#']) => {
+                Ok(Self::sqlite(path))
+            }
+            Some(("postgres" | "postgresql", _)) => Self::postgres(url, timeout, lease),
+            _ => Err(UrlError("not a ledger URL".to_owned())),
+        }
+    }
+
     /// The file, where it is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -63,6 +77,18 @@ impl Store {
         matches!(self.0, Place::Postgres(_))
     }
 }
+
+impl PartialEq for Store {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Place::Sqlite(a), Place::Sqlite(b)) => a == b,
+            (Place::Postgres(a), Place::Postgres(b)) => a.is_same(b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Store {}
 
 impl fmt::Display for Store {
     /// For people: without user and password.

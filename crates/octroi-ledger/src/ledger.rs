@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_l402::{PaymentHash, TokenId};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::account::{AccountRef, Balance};
 use crate::claim::{Claim, Claimed, Here};
@@ -37,6 +37,8 @@ struct Inner {
     recovery: Recovery,
 }
 
+/// How long the next look for a credit that another gate may have booked is waited for.
+const CREDIT_LOOKS: Duration = Duration::from_millis(100);
 /// How long the next look at a call that runs on another gate is waited for.
 const CLAIM_LOOKS: Duration = Duration::from_millis(50);
 
@@ -331,14 +333,22 @@ impl Ledger {
     /// preimage a moment before the node's own event arrives. Where too many wait already it answers at once.
     pub async fn wait_for_credit(&self, token: TokenId, patience: Duration) -> bool {
         let place = self.inner.shared.wait_place(token);
-        // Listening starts before looking, so that no credit is missed.
-        let told = place.as_ref().map(|place| place.told.notified());
-        if matches!(self.balance(&token).await, Ok(Some(_))) {
-            return true;
-        }
-        match told {
-            Some(told) => timeout(patience, told).await.is_ok(),
-            None => false,
+        let over = Instant::now() + patience;
+        loop {
+            // Listening starts before looking, so that no credit is missed.
+            let told = place.as_ref().map(|place| place.told.notified());
+            if matches!(self.balance(&token).await, Ok(Some(_))) {
+                return true;
+            }
+            let (Some(told), true) = (told, Instant::now() < over) else { return false };
+            // What another gate credits is not told here: it is looked for.
+            let look = match self.inner.shared.authority() {
+                Authority::Memory => over,
+                Authority::Database => over.min(Instant::now() + CREDIT_LOOKS),
+            };
+            if timeout_at(look, told).await.is_ok() {
+                return true;
+            }
         }
     }
 

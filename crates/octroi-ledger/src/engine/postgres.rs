@@ -6,6 +6,7 @@
 
 mod aside;
 mod calls;
+mod changes;
 mod connect;
 mod credit;
 mod house;

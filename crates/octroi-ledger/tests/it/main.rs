@@ -12,4 +12,6 @@ mod limits;
 mod model;
 mod opening;
 mod promises;
+mod proxy;
 mod revocation;
+mod shared;

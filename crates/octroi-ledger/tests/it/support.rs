@@ -46,7 +46,10 @@ impl World {
     }
 
     pub(crate) fn postgres() -> Self {
-        let store = Store::postgres(&cluster().fresh_url(), TIMEOUT, LEASE).expect("a URL");
+        Self::at(Store::postgres(&cluster().fresh_url(), TIMEOUT, LEASE).expect("a URL"))
+    }
+
+    pub(crate) fn at(store: Store) -> Self {
         Self { store, _dir: None }
     }
 
@@ -56,6 +59,47 @@ impl World {
 
     pub(crate) fn open(&self) -> Ledger {
         Ledger::open(self.config()).expect("the ledger opens")
+    }
+}
+
+/// The database itself, for tests that do what no gate does.
+pub(crate) struct Database(tokio_postgres::Client);
+
+impl World {
+    /// The ledger's tables, in PostgreSQL.
+    pub(crate) async fn connect(&self) -> Database {
+        let (text, url) = (self.store.to_string(), cluster().url(""));
+        let schema = text.rsplit('=').next().expect("its schema");
+        let plain = url.split('?').next().expect("an address");
+        let (client, connection) =
+            tokio_postgres::connect(plain, tokio_postgres::NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        client.batch_execute(&format!("SET search_path = {schema}")).await.expect("a schema");
+        Database(client)
+    }
+}
+
+impl Database {
+    pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.0.batch_execute(sql).await
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.expect("it can be done");
+    }
+
+    /// What a gate leaves that died while it held `amount` of the only credential.
+    pub(crate) async fn gate_that_died(&mut self, amount: i64) {
+        self.execute(&format!(
+            "BEGIN;
+             INSERT INTO gates (slot, alive_until) VALUES (1000, now());
+             INSERT INTO tools (service, tool) VALUES ('demo', 'image_describe') ON CONFLICT DO NOTHING;
+             INSERT INTO holds SELECT decode(repeat('01', 16), 'hex'), g.id, a.id, t.id, {amount}
+                 FROM gates g, accounts a, tools t WHERE g.slot = 1000 AND a.kind = 0;
+             UPDATE accounts SET held = held + {amount} WHERE kind = 0;
+             COMMIT"
+        ))
+        .await;
     }
 }
 

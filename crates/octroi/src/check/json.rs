@@ -11,7 +11,7 @@ pub(super) fn of_config(config: &Config) -> Value {
         "ok": true,
         "listen": config.listen.to_string(),
         "public_url": config.public_url.as_str(),
-        "ledger": config.ledger.path.display().to_string(),
+        "ledger": config.ledger.store.to_string(),
         "lightning": config.lightning.as_ref().map(|_| lightning(config)),
         "servers": config.servers.iter().map(of_server).collect::<Vec<_>>(),
         "notes": config.notes(),

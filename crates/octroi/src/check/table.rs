@@ -15,7 +15,7 @@ const HEADINGS: [&str; 7] =
 pub(super) fn of_config(config: &Config) -> String {
     let mut text = format!("listens on   {}\n", config.listen);
     line(&mut text, "public URL", config.public_url.as_str());
-    line(&mut text, "ledger", &config.ledger.path.display().to_string());
+    line(&mut text, "ledger", &config.ledger.store.to_string());
     line(&mut text, "lightning", &lightning(config));
     for server in &config.servers {
         text.push('\n');

@@ -1,10 +1,13 @@
 //! `octroi ledger`: what an operator looks up. Reads beside a running gate.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use octroi_ledger::{Ledger, OpenError, ReadError, Reader, Report};
+use octroi_ledger::{
+    DEFAULT_LEASE, DEFAULT_TIMEOUT, Ledger, MAX_ROWS, OpenError, ReadError, Reader, Report, Store,
+};
 use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
@@ -31,13 +34,29 @@ enum LedgerCommand {
     Calls(RowArgs),
     /// The newest accounts.
     Accounts(RowArgs),
+    /// What is revoked.
+    Revocations(FileArgs),
+    /// Everything that ever moved, oldest first: one JSON object per line.
+    Export(FileArgs),
+    /// Copy a ledger in SQLite into a new file, also beside a running gate.
+    Backup(BackupArgs),
+    /// Bring the schema forward, or make it, as a gate does when it starts.
+    Migrate(FileArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct BackupArgs {
+    /// The new file.
+    to: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
 }
 
 #[derive(Clone, Debug, Args)]
 struct FileArgs {
-    /// The ledger's file.
-    #[arg(default_value = "octroi.db")]
-    file: PathBuf,
+    /// The ledger: a SQLite file, a URL as in [ledger] url, or env:NAME for one that holds a password.
+    #[arg(value_name = "LEDGER", default_value = "octroi.db")]
+    ledger: String,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -54,6 +73,10 @@ struct RowArgs {
 
 #[derive(Debug, Error)]
 enum LookError {
+    #[error("the environment variable {0} is not set")]
+    Variable(String),
+    #[error("cannot write: {0}")]
+    Write(#[from] std::io::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -67,6 +90,10 @@ pub fn run(args: &LedgerArgs) -> ExitCode {
         LedgerCommand::Verify(file) => verify(file),
         LedgerCommand::Calls(rows) => calls(rows),
         LedgerCommand::Accounts(rows) => accounts(rows),
+        LedgerCommand::Revocations(file) => revocations(file),
+        LedgerCommand::Export(file) => export(file),
+        LedgerCommand::Backup(args) => backup(args),
+        LedgerCommand::Migrate(file) => migrate(file),
     };
     looked.unwrap_or_else(|error| {
         eprintln!("octroi: {error}");
@@ -74,8 +101,22 @@ pub fn run(args: &LedgerArgs) -> ExitCode {
     })
 }
 
+/// A URL, or what a variable holds, or else the path of a file.
+fn store(args: &FileArgs) -> Result<Store, LookError> {
+    let held;
+    let mut text = args.ledger.as_str();
+    if let Some(name) = text.strip_prefix("env:") {
+        held = std::env::var(name).map_err(|_| LookError::Variable(name.to_owned()))?;
+        text = &held;
+    }
+    if !text.contains("://") {
+        return Ok(Store::sqlite(text));
+    }
+    Ok(Store::parse(text, DEFAULT_TIMEOUT, DEFAULT_LEASE).map_err(OpenError::Url)?)
+}
+
 fn open(args: &FileArgs) -> Result<Reader, LookError> {
-    Ok(Ledger::open_read_only(&args.file)?)
+    Ok(Ledger::open_read_only(&store(args)?)?)
 }
 
 fn print_json(value: &impl Serialize) {
@@ -162,6 +203,54 @@ fn accounts(args: &RowArgs) -> Result<ExitCode, LookError> {
             "{:<66} {:>14} {:>12} {:<6} {:>12}",
             row.token, row.balance, row.held, row.unit, row.expires_at
         );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn revocations(args: &FileArgs) -> Result<ExitCode, LookError> {
+    let rows = open(args)?.revocations()?;
+    if args.json {
+        print_json(&rows);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{:<12} {:<66} {:>12} reason", "kind", "subject", "since");
+    for row in rows {
+        println!("{:<12} {:<66} {:>12} {}", row.kind, row.subject, row.at, row.reason);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(args: &FileArgs) -> Result<ExitCode, LookError> {
+    let reader = open(args)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut last: Option<String> = None;
+    loop {
+        let rows = reader.journal(last.as_deref(), MAX_ROWS)?;
+        for row in &rows {
+            writeln!(out, "{}", json!(row))?;
+        }
+        match rows.last() {
+            Some(row) => last = Some(row.id.clone()),
+            None => break,
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn backup(args: &BackupArgs) -> Result<ExitCode, LookError> {
+    open(&args.file)?.backup(&args.to)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn migrate(args: &FileArgs) -> Result<ExitCode, LookError> {
+    let (found, now) = Ledger::migrate(&store(args)?)?;
+    if args.json {
+        print_json(&json!({"from": found, "to": now}));
+    } else if found == now {
+        println!("the ledger has schema {now}; there is nothing to do");
+    } else {
+        println!("the ledger had schema {found} and has schema {now} now");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -115,7 +115,7 @@ async fn mint(args: &MintArgs) -> Result<(), MintError> {
     let macaroon = Macaroon::mint(&root, &identifier, location, &caveats).map_err(|_| MintError::Name)?;
 
     let amount = Msat::new(i64::from(args.sats) * 1000);
-    let ledger = Ledger::open(LedgerConfig::new(&config.ledger.path))?;
+    let ledger = Ledger::open(LedgerConfig::at(config.ledger.store.clone()))?;
     let voucher = Voucher {
         token_id,
         payment_hash: identifier.payment_hash,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use octroi_ledger::Store;
 use url::Url;
 
 use super::{LightningConfig, Secret, ServerConfig};
@@ -33,8 +34,8 @@ pub struct Config {
 /// Where accounts and holds are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
-    /// The SQLite file, relative to the working directory.
-    pub path: PathBuf,
+    /// A SQLite file, relative to the working directory, or a PostgreSQL database.
+    pub store: Store,
     /// Most writes that may wait for the disk at once, 1..=1 000 000; a call beyond that is refused.
     pub queue: usize,
 }

@@ -16,6 +16,12 @@ impl Config {
         self.exposure_notes(&mut notes);
         if let MasterKeySource::File(path) = &self.secrets.master_key {
             notes.push(format!("The master key is kept in {}; back it up with the ledger.", path.display()));
+            if self.ledger.store.is_shared() {
+                notes.push(
+                    "Gates that share a ledger need the same master key: set [secrets] master_key."
+                        .to_owned(),
+                );
+            }
         }
         for server in &self.servers {
             server.notes(&mut notes);

@@ -172,7 +172,7 @@ async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
 }
 
 fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
-    let mut settings = LedgerConfig::new(&config.ledger.path);
+    let mut settings = LedgerConfig::at(config.ledger.store.clone());
     settings.queue = config.ledger.queue;
     let ledger = Ledger::open(settings)?;
     let recovered = ledger.recovered();

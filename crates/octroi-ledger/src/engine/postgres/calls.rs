@@ -1,20 +1,20 @@
 //! Holds and their ends: one transaction for a batch of them, two round trips.
 
-use futures_util::future::{join, try_join, try_join_all};
+use futures_util::future::join;
 use octroi_l402::TokenId;
 use tokio_postgres::Row;
 
+use super::changes::{ASIDE, Changes, CounterArrays, STATEMENTS};
 use super::connect::Session;
 use super::page::{Locked, Page, REFUSED, earning};
 use super::{MEETINGS, NotWritten, Shop};
-use crate::ANSWER_SECONDS;
+use crate::CallEnd;
 use crate::account::AccountRef;
-use crate::engine::codes::{end_code, seconds, time, time_from, unit_code, unit_from};
-use crate::engine::{AccountId, AccountState, Command, Effect, EndRow, HoldRow, Outcome};
+use crate::engine::codes::{time_from, unit_code, unit_from};
+use crate::engine::{AccountId, AccountState, Command, Effect, HoldRow, Outcome};
 use crate::error::HoldRefused;
 use crate::id::unix_ms;
-use crate::limit::{CounterKey, Counts, Taken};
-use crate::{CallEnd, Unit};
+use crate::limit::{CounterKey, Counts};
 
 const LOCK: &str = "SELECT id, token, owner, unit, balance, held, expires_at, revoked FROM accounts
     WHERE token = ANY($1) OR id = ANY($2) OR id IN (SELECT account FROM holds WHERE id = ANY($3))
@@ -29,21 +29,6 @@ const ALIVE: &str = "SELECT 1 FROM gates WHERE id = $1 AND NOT ended";
 const OWNED: &str = "SELECT DISTINCT a.id FROM unnest($1::bytea[], $2::smallint[], $3::bigint[]) AS w (owner, unit, amount),
     LATERAL (SELECT id FROM accounts WHERE owner = w.owner AND unit = w.unit AND balance - held >= w.amount AND NOT revoked
              ORDER BY id LIMIT $4) a";
-const HOLD: &str = "INSERT INTO holds (id, gate, account, tool, amount, limits)
-    SELECT id, $6, account, tool, amount, limits
-    FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[]) AS h (id, account, tool, amount, limits)";
-const CALL: &str = "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms, earned_by)
-    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bigint[], $8::bigint[])";
-const CHANGE: &str = "UPDATE accounts a SET balance = a.balance + c.balance, held = a.held + c.held
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS c (id, balance, held) WHERE a.id = c.id";
-const COUNTED: &str = "UPDATE counters c SET used = greatest(0, c.used + k.used)
-    FROM unnest($1::bytea[], $2::smallint[], $3::integer[], $4::bigint[], $5::bigint[]) AS k (key, counts, seconds, start, used)
-    WHERE (c.key, c.counts, c.seconds, c.start) = (k.key, k.counts, k.seconds, k.start)";
-const ANSWER: &str = "INSERT INTO answers (key, request, gate, call, status, media, body, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-    ON CONFLICT (key) DO UPDATE SET request = excluded.request, call = excluded.call, status = excluded.status,
-        media = excluded.media, body = excluded.body, expires_at = excluded.expires_at";
-const BILL: &str = "INSERT INTO outbox (id, customer, tool, amount, at_ms) VALUES ($1, $2, $3, $4, $5)";
 
 /// Writes the holds and ends of a batch.
 pub(super) async fn write(
@@ -146,7 +131,8 @@ async fn prepare(
     shop: &mut Shop,
     commands: &[&Command<'_>],
 ) -> Result<(), NotWritten> {
-    session.prepare(&[LOCK, END, COUNT, DEAD_KEYS, ALIVE, HOLD, CALL, CHANGE, COUNTED]).await?;
+    session.prepare(&[LOCK, END, COUNT, DEAD_KEYS, ALIVE]).await?;
+    session.prepare(&STATEMENTS).await?;
     for command in commands {
         let row = match command {
             Command::Hold(row) => row,
@@ -158,11 +144,8 @@ async fn prepare(
             if let Some(kind) = earning(end) {
                 shop.house.account(session, shop.life.slot, kind, tool).await?;
             }
-            if end.answer.is_some() {
-                session.prepare(&[ANSWER]).await?;
-            }
-            if row.bill.is_some() {
-                session.prepare(&[BILL]).await?;
+            if end.answer.is_some() || row.bill.is_some() {
+                session.prepare(&ASIDE).await?;
             }
         }
     }
@@ -293,181 +276,6 @@ fn locked(row: &Row) -> Result<Locked, NotWritten> {
 pub(super) fn bytes<const N: usize>(row: &Row, column: usize) -> Result<[u8; N], NotWritten> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map_err(|_| NotWritten::Broken("a column has an unexpected length".to_owned()))
-}
-
-/// What a batch writes, as arrays.
-#[derive(Default)]
-struct Changes<'a> {
-    holds: (Vec<Vec<u8>>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<Option<Vec<u8>>>),
-    calls: CallArrays,
-    answers: Vec<(EndRow<'a>, Vec<u8>)>,
-    bills: Vec<(&'a str, i64, EndRow<'a>, Vec<u8>)>,
-}
-
-#[derive(Default)]
-struct CallArrays {
-    ids: Vec<Vec<u8>>,
-    accounts: Vec<i64>,
-    tools: Vec<i64>,
-    held: Vec<i64>,
-    captured: Vec<i64>,
-    ends: Vec<i16>,
-    at_ms: Vec<i64>,
-    earned_by: Vec<i64>,
-}
-
-fn unprepared() -> NotWritten {
-    NotWritten::Broken("an account of the ledger's own is not known".to_owned())
-}
-
-impl<'a> Changes<'a> {
-    fn hold(&mut self, shop: &Shop, row: &HoldRow, account: i64) -> Result<(), NotWritten> {
-        self.holds.0.push(row.id.to_bytes().to_vec());
-        self.holds.1.push(account);
-        self.holds.2.push(shop.house.known_tool(&row.tool).ok_or_else(unprepared)?);
-        self.holds.3.push(row.amount);
-        self.holds.4.push(Taken::encode(&row.taken));
-        Ok(())
-    }
-
-    fn end(
-        &mut self,
-        shop: &Shop,
-        page: &mut Page,
-        end: &EndRow<'a>,
-        account: i64,
-    ) -> Result<(), NotWritten> {
-        let id = end.hold.id.to_bytes().to_vec();
-        let tool = shop.house.known_tool(&end.hold.tool).ok_or_else(unprepared)?;
-        let earned_by = match earning(end) {
-            Some(kind) => shop.house.known_account(kind, tool).ok_or_else(unprepared)?,
-            None => 0,
-        };
-        page.change(earned_by, end.captured, 0);
-        self.calls.ids.push(id.clone());
-        self.calls.accounts.push(account);
-        self.calls.tools.push(tool);
-        self.calls.held.push(end.hold.amount);
-        self.calls.captured.push(end.captured);
-        self.calls.ends.push(end_code(end.end) as i16);
-        self.calls.at_ms.push(time(end.at_ms));
-        self.calls.earned_by.push(earned_by);
-        if end.answer.is_some() {
-            self.answers.push((*end, id.clone()));
-        }
-        if let (Some(customer), Unit::Msat, 1..) = (&end.hold.bill, end.hold.unit, end.captured) {
-            self.bills.push((customer, tool, *end, id));
-        }
-        Ok(())
-    }
-
-    /// The second round trip: writes everything and commits.
-    async fn write(&self, session: &Session, shop: &Shop, page: &Page) -> Result<(), NotWritten> {
-        let (ids, accounts, tools, amounts, limits) = &self.holds;
-        let calls = &self.calls;
-        let changed: Vec<i64> = page.changes.keys().copied().collect();
-        let (balances, held): (Vec<i64>, Vec<i64>) = page.changes.values().copied().unzip();
-        let counted = CounterArrays::of(page.counted.iter().map(|(key, amount)| (*key, *amount)));
-        let nothing = async || Ok(Vec::new());
-        let holds = async {
-            if ids.is_empty() {
-                return nothing().await;
-            }
-            session.rows(HOLD, &[ids, accounts, tools, amounts, limits, &shop.life.gate]).await
-        };
-        let ends = async {
-            if calls.ids.is_empty() {
-                return nothing().await;
-            }
-            let (a, b) = (&calls.ids, &calls.accounts);
-            session
-                .rows(
-                    CALL,
-                    &[
-                        a,
-                        b,
-                        &calls.tools,
-                        &calls.held,
-                        &calls.captured,
-                        &calls.ends,
-                        &calls.at_ms,
-                        &calls.earned_by,
-                    ],
-                )
-                .await
-        };
-        let changes = async {
-            if changed.is_empty() {
-                return nothing().await;
-            }
-            session.rows(CHANGE, &[&changed, &balances, &held]).await
-        };
-        let counts = async {
-            if counted.keys.is_empty() {
-                return nothing().await;
-            }
-            let keys = (&counted.keys, &counted.counts, &counted.seconds, &counted.starts);
-            session.rows(COUNTED, &[keys.0, keys.1, keys.2, keys.3, &counted.amounts]).await
-        };
-        // Sent together, in this order; the server takes them one after the other, and does not commit after one failed.
-        let written = join(
-            try_join(try_join(holds, ends), try_join(changes, counts)),
-            join(self.aside(session, shop), session.batch("COMMIT")),
-        );
-        let (first, (aside, committed)) = written.await;
-        first?;
-        aside?;
-        committed?;
-        Ok(())
-    }
-
-    async fn aside(&self, session: &Session, shop: &Shop) -> Result<(), NotWritten> {
-        let answers = try_join_all(self.answers.iter().map(|(end, id)| async move {
-            let Some(row) = &end.answer else { return Ok(()) };
-            let expires_at = time((end.at_ms / 1_000).saturating_add(ANSWER_SECONDS));
-            let (status, media) = (i32::from(row.answer.status), row.answer.media.as_str());
-            let keys = (&row.key[..], &row.request[..]);
-            session
-                .rows(
-                    ANSWER,
-                    &[&keys.0, &keys.1, &shop.life.gate, id, &status, &media, &row.answer.body, &expires_at],
-                )
-                .await
-                .map(|_| ())
-        }));
-        let bills = try_join_all(self.bills.iter().map(|(customer, tool, end, id)| async move {
-            let at_ms = time(end.at_ms);
-            session.rows(BILL, &[id, customer, tool, &end.captured, &at_ms]).await.map(|_| ())
-        }));
-        let (answers, bills) = join(answers, bills).await;
-        answers?;
-        bills?;
-        Ok(())
-    }
-}
-
-/// Counters, as arrays.
-#[derive(Default)]
-struct CounterArrays {
-    keys: Vec<Vec<u8>>,
-    counts: Vec<i16>,
-    seconds: Vec<i32>,
-    starts: Vec<i64>,
-    amounts: Vec<i64>,
-}
-
-impl CounterArrays {
-    fn of(counters: impl Iterator<Item = (CounterKey, i64)>) -> Self {
-        let mut arrays = Self::default();
-        for (key, amount) in counters {
-            arrays.keys.push(key.key.to_vec());
-            arrays.counts.push(key.counts.code().into());
-            arrays.seconds.push(seconds(&key));
-            arrays.starts.push(time(key.start));
-            arrays.amounts.push(amount);
-        }
-        arrays
-    }
 }
 
 /// An owner's hold that nothing could bear: says what the fullest of its accounts has, and whether there is one.

@@ -74,8 +74,7 @@ impl PostgresPlace {
     /// TLS is used, against `sslrootcert` (PEM) or Mozilla's authorities.
     pub(crate) fn parse(url: &str, timeout: Duration, lease: Duration) -> Result<Self, UrlError> {
         let (rest, ours) = take_ours(url)?;
-        let mut config: Config =
-            rest.parse().map_err(|_| UrlError("write postgres://USER:PASSWORD@HOST/DATABASE".to_owned()))?;
+        let mut config: Config = rest.parse().map_err(|_| UrlError("not a PostgreSQL URL".to_owned()))?;
         config.connect_timeout(CONNECT.min(timeout)).application_name("octroi");
         let near = config.get_hosts().iter().all(is_near);
         let secured = match ours.sslmode.as_deref() {
@@ -92,6 +91,12 @@ impl PostgresPlace {
         }
         let tls = if secured { Some(Arc::new(tls_config(ours.roots)?)) } else { None };
         Ok(Self { config, schema, tls, timeout, lease })
+    }
+
+    /// Whether two URLs said the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let secured = self.tls.is_some() == other.tls.is_some();
+        secured && self.config == other.config && self.schema == other.schema && self.timeout == other.timeout
     }
 
     /// A connection, looking at the ledger's schema.

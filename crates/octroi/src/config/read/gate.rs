@@ -1,8 +1,9 @@
 //! The top of the file, and the small sections.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use octroi_ledger::Store;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -25,7 +26,8 @@ pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
     let listen_on = if listen.is_given() { listen.socket() } else { Some(LISTEN_DEFAULT) };
     let (public_url, public_url_given) = public_url(&root, listen_on);
     let ledger = ledger(root.section("ledger"));
-    let beside_ledger = ledger.path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let beside_ledger =
+        ledger.store.path().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
     let secrets = secrets(root.section("secrets"), &beside_ledger);
     let lightning = lightning::read(&root.field("lightning"), &beside_ledger);
     let servers = server::all(&root, public_url.as_ref());
@@ -69,23 +71,27 @@ fn public_url(root: &Section<'_>, listen: Option<SocketAddr>) -> (Option<Url>, b
 
 fn ledger(section: Section<'_>) -> LedgerConfig {
     let field = section.field("url");
-    let path = field.filled("sqlite://octroi.db").and_then(|url| {
-        let path = url.strip_prefix("sqlite://").unwrap_or_default();
-        if !path.is_empty() && !path.contains(['?', '#']) {
-            return Some(PathBuf::from(path));
+    let fix = "write \"sqlite://octroi.db\", or \"postgres://USER:PASSWORD@HOST/DATABASE\", or env:NAME or file:PATH";
+    // A secret because of the password that may be in it.
+    let url = if field.is_given() { field.secret() } else { None };
+    let (mut timeout, mut lease) = (octroi_ledger::DEFAULT_TIMEOUT, octroi_ledger::DEFAULT_LEASE);
+    if url.as_ref().is_some_and(|url| url.reveal().starts_with("postgres")) {
+        timeout = section.field("timeout_seconds").seconds(1..=60).unwrap_or(timeout);
+        lease = section.field("lease_seconds").seconds(5..=3_600).unwrap_or(lease);
+    } else {
+        section.only_with(&["timeout_seconds", "lease_seconds"], "a ledger in PostgreSQL");
+    }
+    let store = url.and_then(|url| match Store::parse(url.reveal(), timeout, lease) {
+        Ok(store) => Some(store),
+        Err(why) => {
+            field.spot.wrong(why.to_string(), fix);
+            None
         }
-        if url.starts_with("postgres") {
-            field.spot.wrong("PostgreSQL is not in this release", "write \"sqlite://octroi.db\"");
-        } else {
-            let fix = "write \"sqlite://octroi.db\", or \"sqlite:///var/lib/octroi/octroi.db\"";
-            field.spot.wrong("not a ledger URL", fix);
-        }
-        None
     });
-    let path = path.unwrap_or_else(|| PathBuf::from(LEDGER_DEFAULT));
+    let store = store.unwrap_or_else(|| Store::sqlite(LEDGER_DEFAULT));
     let queue = section.field("queue").number(1..=1_000_000, "waiting writes").unwrap_or(QUEUE_DEFAULT);
     section.finish();
-    LedgerConfig { path, queue }
+    LedgerConfig { store, queue }
 }
 
 const KEY_FIX: &str =

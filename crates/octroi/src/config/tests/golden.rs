@@ -53,7 +53,7 @@ fn a_field_nothing_like_any() {
     assert_line(
         5,
         "nonsense = 1",
-        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, queue",
+        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, timeout_seconds, lease_seconds, queue",
     );
 }
 
@@ -131,8 +131,9 @@ fn providers_and_backends_of_later_releases() {
     );
     assert_line(
         5,
-        "url = \"postgres://u:p@h/db\"",
-        "octroi.toml:5: ledger.url: PostgreSQL is not in this release\n  fix: write \"sqlite://octroi.db\"",
+        "url = \"postgres://u:hunter2@h:port/db\"",
+        "octroi.toml:5: ledger.url: not a PostgreSQL URL\n  fix: write \"sqlite://octroi.db\", or \
+         \"postgres://USER:PASSWORD@HOST/DATABASE\", or env:NAME or file:PATH",
     );
 }
 

@@ -119,7 +119,7 @@ fn later_sources_win() {
     assert!(!rule("image_describe").requires_identity);
     assert_eq!(msat(rule("data_query")), Some(5000));
     assert_eq!(msat(rule("extra")), None);
-    assert_eq!(config.ledger.path, PathBuf::from("octroi.db"));
+    assert_eq!(config.ledger.store.path(), Some(Path::new("octroi.db")));
 }
 
 #[test]
