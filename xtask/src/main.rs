@@ -7,6 +7,7 @@ mod deny;
 mod fuzz;
 mod lint;
 mod peers;
+mod plots;
 mod process;
 mod readme;
 mod test;
@@ -25,9 +26,10 @@ usage: cargo xtask CHORE
   conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
   fuzz [--seconds N]     every fuzz target, N seconds each (60)
   bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
+  plots                  the free door under scripted attacks, drawn into target/plots
   wasm [--check]         the solver for browsers, which the gate serves; --check builds and compares
   readme                 the commands of README.md that are marked to be run
-  ci                     lint, wasm --check, test and readme, as .ci/run does";
+  ci                     lint, wasm --check, test, plots and readme, as .ci/run does";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +58,7 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
         ["fuzz"] => fuzz::run(fuzz::SECONDS),
         ["fuzz", "--seconds", seconds] => fuzz::run(seconds.parse().ok()?),
         ["bench", more @ ..] => bench::run(more),
+        ["plots"] => plots::run(),
         ["wasm"] => wasm::build(),
         ["wasm", "--check"] => wasm::check(),
         ["readme"] => readme::run(&[]),
@@ -69,5 +72,7 @@ fn ci() -> Chore {
     lint::run()?;
     wasm::check()?;
     test::run(&[])?;
+    // Kept beside the build's output, for whoever looks at the run.
+    plots::draw()?;
     readme::run(&["cargo xtask test"])
 }

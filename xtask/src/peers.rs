@@ -48,7 +48,7 @@ impl Peers {
         command.env("OCTROI_TEST_NODE", &self.node);
         command.env("OCTROI_TEST_PEERS", &self.folder);
         command.env("OCTROI_TEST_PYTHON", &self.python);
-        let chromedriver = self.chromedriver.as_deref().unwrap_or(Path::new("none"));
+        let chromedriver = self.chromedriver.as_deref().unwrap_or_else(|| Path::new("none"));
         command.env("OCTROI_TEST_CHROMEDRIVER", chromedriver);
     }
 }

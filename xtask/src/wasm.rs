@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{self, Chore, Failure, about, cargo, output, root, succeeds};
+use crate::process::{self, Chore, Failure, about, cargo, output, root, succeeds, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const ASSET: &str = "crates/octroi-server/assets/pow/solver.wasm";
@@ -63,7 +63,7 @@ fn compiler() -> Chore<String> {
 
 /// Builds it with the paths of this machine taken out.
 fn compile() -> Chore<Vec<u8>> {
-    let folder = target_folder()?.join("wasm");
+    let folder = target_folder().join("wasm");
     fs::create_dir_all(&folder).map_err(about(&folder))?;
     let home = std::env::var("CARGO_HOME").ok().map(PathBuf::from);
     let home = home.or_else(|| std::env::var("HOME").ok().map(|home| PathBuf::from(home).join(".cargo")));
@@ -78,10 +78,4 @@ fn compile() -> Chore<Vec<u8>> {
     process::run(&mut build)?;
     let built = folder.join(TARGET).join("wasm/octroi_pow_wasm.wasm");
     fs::read(&built).map_err(about(&built))
-}
-
-/// The folder that cargo builds into.
-fn target_folder() -> Chore<PathBuf> {
-    let set = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    Ok(root().join(set.unwrap_or_else(|| PathBuf::from("target"))))
 }

@@ -90,20 +90,21 @@ pub(crate) fn status(to: SocketAddr, request: &[u8]) -> Measured<u16> {
     runtime.block_on(async { Ok(Connection::open(to).await?.call(request).await?.0) })
 }
 
-struct Connection {
+/// One kept connection.
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(to: SocketAddr) -> Measured<Self> {
+    pub(crate) async fn open(to: SocketAddr) -> Measured<Self> {
         let stream = TcpStream::connect(to).await.map_err(Failure::of("a connection"))?;
         stream.set_nodelay(true).map_err(Failure::of("a connection"))?;
         Ok(Self { stream, buffer: Vec::with_capacity(REPLY_MAX) })
     }
 
     /// One call: its status and body.
-    async fn call(&mut self, request: &[u8]) -> Measured<(u16, Vec<u8>)> {
+    pub(crate) async fn call(&mut self, request: &[u8]) -> Measured<(u16, Vec<u8>)> {
         self.stream.write_all(request).await.map_err(Failure::of("sending a call"))?;
         self.buffer.clear();
         let (status, body) = loop {

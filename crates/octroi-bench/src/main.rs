@@ -18,6 +18,7 @@ mod single;
 mod stats;
 mod upstream;
 mod wire;
+mod work;
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +63,8 @@ fn run(lasts: Duration) -> Measured {
     processors.free();
     let holds = holds::measure(scratch.path(), lasts)?;
     let single = single::measure(&issuer)?;
-    let report = Report { machine: machine(&processors), wire, single, holds };
+    let work = work::measure(&profile.join("octroi"), scratch.path(), &processors, lasts)?;
+    let report = Report { machine: machine(&processors), wire, single, holds, work };
 
     let text = report.to_markdown();
     write(&folder.join("bench.md"), &text)?;

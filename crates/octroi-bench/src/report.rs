@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::{holds, single, wire};
+use crate::{holds, single, wire, work};
 
 /// Everything one run has measured.
 pub(crate) struct Report {
@@ -12,6 +12,7 @@ pub(crate) struct Report {
     pub(crate) wire: wire::Wire,
     pub(crate) single: Vec<single::Row>,
     pub(crate) holds: Vec<holds::Row>,
+    pub(crate) work: work::Work,
 }
 
 impl Report {
@@ -41,6 +42,7 @@ impl Report {
             let (name, rate) = (&row.name, row.per_second);
             let _ = writeln!(out, "| {name} | {rate:.0} | {:.0} | {:.0} |", row.p50_us, row.p99_us);
         }
+        proof_of_work(&mut out, &self.work);
         out
     }
 
@@ -58,6 +60,7 @@ impl Report {
             "calls_to_a_slow_tool": self.wire.slow_tool.iter().map(call).collect::<Vec<_>>(),
             "operations": single.collect::<Vec<_>>(),
             "ledger": ledger.collect::<Vec<_>>(),
+            "proof_of_work": work_json(&self.work),
         })
     }
 }
@@ -71,6 +74,56 @@ fn call(row: &wire::Row) -> Value {
         "p50_us": row.run.p50_us,
         "p99_us": row.run.p99_us,
         "cpu_us": row.cpu_us,
+    })
+}
+
+fn proof_of_work(out: &mut String, work: &work::Work) {
+    out.push_str("\n## Proof of work\n\n| | per second and core |\n|---|---:|\n");
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "| SHA-256 attempts, `octroi pow solve` | {:.1} million |", work.hashes / 1e6);
+    if let Some(openssl) = work.openssl {
+        let _ = writeln!(out, "| `openssl speed sha256`, one block each | {:.1} million |", openssl / 1e6);
+        let _ = writeln!(out, "| ratio | {:.2} |", work.hashes / openssl);
+    }
+    for (name, rate) in &work.judged {
+        let _ = writeln!(out, "| judged: {name} | {rate:.0} |");
+    }
+    let bytes = work.bytes_outstanding;
+    let _ = writeln!(out, "\nMemory for each challenge handed out and not yet solved: {bytes:.2} bytes.");
+    let bound = work::FLOOD_BOUND.as_secs_f64();
+    let _ = writeln!(
+        out,
+        "\nHonest callers, from asking to holding a credential; the bound for 99 of 100 is {bound:.0} s:\n\n\
+         | beside | nonsense/s | credentials | p50 ms | p99 ms | within the bound |\n|---|---:|---:|---:|---:|---|"
+    );
+    for waits in &work.waits {
+        let within = if waits.p99_ms <= bound * 1e3 { "yes" } else { "NO" };
+        let work::Waits { name, grants, flood_per_second, p50_ms, p99_ms } = waits;
+        let _ = writeln!(
+            out,
+            "| {name} | {flood_per_second:.0} | {grants} | {p50_ms:.1} | {p99_ms:.1} | {within} |"
+        );
+    }
+}
+
+fn work_json(work: &work::Work) -> Value {
+    let waits = work.waits.iter().map(|waits| {
+        json!({
+            "beside": waits.name,
+            "nonsense_per_second": waits.flood_per_second,
+            "credentials": waits.grants,
+            "p50_ms": waits.p50_ms,
+            "p99_ms": waits.p99_ms,
+        })
+    });
+    let judged = work.judged.iter().map(|(name, rate)| json!({"name": name, "per_second": rate}));
+    json!({
+        "hashes_per_second": work.hashes,
+        "openssl_hashes_per_second": work.openssl,
+        "judged": judged.collect::<Vec<_>>(),
+        "bytes_per_outstanding_challenge": work.bytes_outstanding,
+        "bound_ms": work::FLOOD_BOUND.as_millis() as u64,
+        "honest": waits.collect::<Vec<_>>(),
     })
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn measure(issuer: &Issuer) -> Measured<Vec<Row>> {
 }
 
 /// The median time of one `operation`, in nanoseconds.
-fn time<T>(mut operation: impl FnMut() -> T) -> f64 {
+pub(crate) fn time<T>(mut operation: impl FnMut() -> T) -> f64 {
     let mut repeats = 1_u32;
     loop {
         let start = Instant::now();
