@@ -34,6 +34,8 @@ const HONEST: usize = 8;
 /// What 99 of 100 honest callers wait at most from asking for a puzzle to holding their credential, while the flood is on:
 /// three round trips through a machine that is never idle.
 pub(crate) const FLOOD_BOUND: Duration = Duration::from_secs(2);
+/// Hashes between two looks at the clock.
+const STRETCH: u32 = 4096;
 /// Challenges handed out to see what one costs in memory.
 const OUTSTANDING: u32 = 200_000;
 
@@ -63,8 +65,7 @@ pub(crate) fn measure(binary: &Path, dir: &Path, processors: &Processors, lasts:
     eprintln!("octroi-bench: proof of work");
     let target = [0; 32];
     let mut search = Search::new("1dd34500e5870d5466f4b5d97e7ab31c", 0);
-    let stretch = 4096;
-    let hashes = f64::from(stretch) / time(|| search.run(black_box(&target), stretch.into())) * 1e9;
+    let hashes = f64::from(STRETCH) / time(|| search.run(black_box(&target), STRETCH.into())) * 1e9;
     let waits = flood(binary, dir, processors, lasts)?;
     Ok(Work { hashes, openssl: openssl(), judged: judged()?, bytes_outstanding: outstanding()?, waits })
 }

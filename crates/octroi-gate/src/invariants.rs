@@ -6,6 +6,7 @@ use octroi_mcp::message::{self, Message};
 
 use crate::credentials::{self, META_KEYS};
 use crate::forward::RequestHeaders;
+use crate::till::{AccessTokens, WorkClaims};
 
 /// Headers that a caller may write anything into.
 const HEADERS: [&str; 8] = [
@@ -55,4 +56,34 @@ fn nothing_is_left(message: &Message<'_>) {
     let meta = again.as_ref().ok().and_then(|message| message.params.meta.as_ref());
     assert!(meta.is_some(), "a message without credentials is a message");
     assert!(meta.is_some_and(|meta| META_KEYS.iter().all(|key| meta.get(key).is_none())));
+}
+
+/// An access token for work is checked without a panic, whatever it says; only one that was signed here is taken, and no
+/// change to such a one is.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn work_token(text: &str) {
+    let Ok(tokens) = AccessTokens::new("https://gate.example.com", &[[7; 32]]) else { return };
+    assert!(tokens.check(text, None, 0).is_err(), "nobody signed this");
+    let claims = WorkClaims {
+        audience: "https://gate.example.com/mcp",
+        principal: None,
+        challenge_id: [1; 16],
+        service: "mcp",
+        tool: Some(text),
+        calls: 1,
+        bits: 20.0,
+        issued_at: 0,
+        expires_at: 300,
+    };
+    let Some(token) = tokens.issue(&claims) else { return };
+    // A name of any length is written; one too long to be looked at is not.
+    let Ok(read) = tokens.check(&token, None, 1) else {
+        assert!(text.len() > 256, "a good token is refused");
+        return;
+    };
+    assert_eq!(read["octroi"]["tool"].as_str(), Some(text));
+    let changed = format!("{}{token}", text.chars().next().map(String::from).unwrap_or_default());
+    assert_eq!(tokens.check(&changed, None, 1).is_ok(), changed == token);
 }

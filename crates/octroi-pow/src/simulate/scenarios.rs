@@ -104,9 +104,9 @@ pub fn scenario(name: &str) -> Option<Scenario> {
         ),
         "liars" => against(
             "liars",
-            "A thousand callers ask for puzzles and send made-up solutions: nothing moves.",
+            "Two hundred callers ask for puzzles and send made-up solutions: nothing moves.",
             300,
-            vec![Crowd { habit: Habit::Lies(10.0), from: 30, until: 270, ..flood("liars", 1000, 1.0) }],
+            vec![Crowd { habit: Habit::Lies(10.0), from: 30, until: 270, ..flood("liars", 200, 1.0) }],
         ),
         _ => return None,
     })

@@ -257,4 +257,11 @@ mod tests {
             assert!(tokens.check(&changed, None, NOW).is_err(), "{at}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_no_token_and_any_tool_is_kept(text in "\\PC{0,80}") {
+            crate::invariants::work_token(&text);
+        }
+    }
 }
