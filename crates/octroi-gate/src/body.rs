@@ -17,7 +17,7 @@ use octroi_mcp::sse::{self, Parser};
 use tokio::time::{Instant, Sleep};
 
 use crate::charge::{Answered, Charge};
-use crate::listing::Listing;
+use crate::listing::{Amended, Listing};
 
 /// Errors of bodies, whatever made them.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -114,14 +114,14 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
         // Amending a list holds an incomplete event back until the rest of it is here.
         let mut out = BytesMut::new();
         for frame in frames {
-            let amended = frame.data.as_deref().and_then(|data| listing.amend(data));
-            match amended {
-                Some(data) => {
+            match frame.data.as_deref().map_or(Amended::Same, |data| listing.amend(data)) {
+                Amended::Changed(data) => {
                     let id = frame.id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
                     let event = frame.event.as_deref().and_then(|event| std::str::from_utf8(event).ok());
                     out.extend_from_slice(&sse::event(&data, id, event));
                 }
-                None => out.extend_from_slice(&frame.bytes),
+                Amended::Same => out.extend_from_slice(&frame.bytes),
+                Amended::Unreadable => return Err("the server's list cannot be read".into()),
             }
         }
         self.watch.listing = Some(listing);

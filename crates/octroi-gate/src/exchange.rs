@@ -18,10 +18,9 @@ use octroi_mcp::reply::{self, Outcome};
 
 use crate::body::{BoxError, Due, GateBody, Watch, drain};
 use crate::charge::{Answered, Charge};
-use crate::credentials;
 use crate::forward::clean_reply;
 use crate::gate::Gate;
-use crate::listing::Listing;
+use crate::listing::{Amended, Listing, Reader};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::service::{Inner, InnerBody};
@@ -37,6 +36,7 @@ pub(crate) struct Exchange<'a, 'm> {
     pub(crate) message: &'a Message<'m>,
     pub(crate) era: Era,
     pub(crate) charge: Option<Charge>,
+    pub(crate) reader: Reader,
 }
 
 impl Exchange<'_, '_> {
@@ -65,14 +65,18 @@ impl Exchange<'_, '_> {
         }
         let streams = is_event_stream(&parts.headers);
         clean_reply(&mut parts.headers);
+        let listing = self.listing();
+        if listing.as_ref().is_some_and(Listing::is_private) {
+            parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
         let body = if streams && parts.status.is_success() {
             // How the call ends is not known yet: what is held is what is told.
             if let Some(charge) = &self.charge {
                 announce(&mut parts.headers, charge.amount(), charge.balance_after());
             }
-            self.stream(body).await?
-        } else if self.charge.is_some() || self.is_listing() {
-            self.whole(&mut parts, body).await?
+            self.stream(body, listing).await?
+        } else if self.charge.is_some() || listing.is_some() {
+            self.whole(&mut parts, body, listing).await?
         } else {
             GateBody::plain(body)
         };
@@ -83,12 +87,12 @@ impl Exchange<'_, '_> {
         self.era == Era::Legacy && self.message.kind == Kind::Request
     }
 
-    fn is_listing(&self) -> bool {
-        self.message.kind == Kind::Request && self.message.method == "tools/list"
-    }
-
     fn listing(&self) -> Option<Listing> {
-        self.is_listing().then(|| self.gate.listing.page(self.message.params.cursor.is_none()))
+        if self.message.kind != Kind::Request {
+            return None;
+        }
+        let first_page = self.message.params.cursor.is_none();
+        Listing::of_request(self.gate, &self.message.method, first_page, self.era, &self.reader)
     }
 
     fn unavailable(&mut self, error: &BoxError) -> Refusal {
@@ -104,7 +108,7 @@ impl Exchange<'_, '_> {
     }
 
     /// A stream: the hold must be on disk before the first byte leaves, and ends with the final event.
-    async fn stream<R>(&mut self, body: R) -> Result<GateBody<R>, Refusal>
+    async fn stream<R>(&mut self, body: R, listing: Option<Listing>) -> Result<GateBody<R>, Refusal>
     where
         R: InnerBody,
     {
@@ -113,7 +117,7 @@ impl Exchange<'_, '_> {
             body,
             Watch {
                 charge: self.charge.take().map(|charge| Due::on_reply(charge, self.message.id)),
-                listing: self.listing(),
+                listing,
                 survives_caller: self.survives_caller(),
                 event_bytes_max: self.gate.limits.reply_bytes_max,
             },
@@ -121,7 +125,12 @@ impl Exchange<'_, '_> {
     }
 
     /// A JSON reply: judged as a whole, then settled.
-    async fn whole<R>(&mut self, parts: &mut Parts, body: R) -> Result<GateBody<R>, Refusal>
+    async fn whole<R>(
+        &mut self,
+        parts: &mut Parts,
+        body: R,
+        listing: Option<Listing>,
+    ) -> Result<GateBody<R>, Refusal>
     where
         R: InnerBody,
     {
@@ -134,8 +143,15 @@ impl Exchange<'_, '_> {
             self.unavailable(&error)
         })?;
         let bytes = collected.to_bytes();
-        if let Some(listing) = self.listing() {
-            return Ok(GateBody::whole(listing.amend(&bytes).map_or(bytes, Bytes::from)));
+        if let Some(listing) = listing {
+            return match listing.amend(&bytes) {
+                Amended::Same => Ok(GateBody::whole(bytes)),
+                Amended::Changed(amended) => Ok(GateBody::whole(amended.into())),
+                Amended::Unreadable => {
+                    let text = "the server's list cannot be read, so it cannot be filtered";
+                    Err(Refusal::new(Reason::UpstreamUnavailable, text))
+                }
+            };
         }
         // An answer to another request is none: the caller cannot use it.
         let answered =
@@ -165,41 +181,10 @@ fn announce(headers: &mut HeaderMap, price: i64, balance: i64) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// GET and DELETE of the legacy era: no message, no price. A token that is shown must be good all the same.
-pub(crate) async fn bodiless<S, B, R>(
-    gate: &Arc<Gate>,
-    inner: S,
-    request: Request<B>,
-) -> Result<Response<GateBody<R>>, Refusal>
-where
-    S: Inner<R>,
-    R: InnerBody,
-{
-    let (mut parts, _) = request.into_parts();
-    let presented = credentials::read_headers(&parts.headers)
-        .map_err(|error| Refusal::new(Reason::MalformedRequest, error.to_string()))?;
-    if let Some(token) = &presented.token {
-        gate.identify(token, &[]).await.map_err(|refusal| *refusal)?;
-    }
-    gate.request_headers.keep_allowed(&mut parts.headers);
-    let request = Request::from_parts(parts, Full::new(Bytes::new()));
-    let response = forward(inner, request).await.map_err(|error| {
-        tracing::warn!(service = %gate.service, error = %error, "the upstream did not answer");
-        Refusal::new(Reason::UpstreamUnavailable, "the server behind the gate did not answer")
-    })?;
-    let (mut parts, body) = response.into_parts();
-    let streams = is_event_stream(&parts.headers) && parts.status.is_success();
-    clean_reply(&mut parts.headers);
-    let body = if streams {
-        let event_bytes_max = gate.limits.reply_bytes_max;
-        GateBody::events(body, Watch { charge: None, listing: None, survives_caller: false, event_bytes_max })
-    } else {
-        GateBody::plain(body)
-    };
-    Ok(Response::from_parts(parts, body))
-}
-
-async fn forward<S, R>(mut inner: S, request: Request<Full<Bytes>>) -> Result<Response<R>, BoxError>
+pub(crate) async fn forward<S, R>(
+    mut inner: S,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<R>, BoxError>
 where
     S: Inner<R>,
 {
@@ -207,7 +192,7 @@ where
     inner.call(request).await.map_err(Into::into)
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }

@@ -71,6 +71,16 @@ impl RequestHeaders {
         }
     }
 
+    /// Whether a header of this name already has a meaning between caller, gate and server, so that the gate cannot say
+    /// something of its own in it.
+    pub fn reserves(&self, name: &HeaderName) -> bool {
+        let framing = [header::HOST, header::CONTENT_LENGTH, header::ACCEPT_ENCODING, header::FORWARDED];
+        self.allows(name)
+            || CREDENTIALS.contains(name)
+            || DROPPED_FROM_REPLY.contains(name)
+            || framing.contains(name)
+    }
+
     fn allows(&self, name: &HeaderName) -> bool {
         ALLOWED.contains(name) || name.as_str().starts_with(ALLOWED_PREFIX) || self.also.contains(name)
     }

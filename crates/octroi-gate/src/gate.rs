@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
 use octroi_identity::Caller;
 use octroi_l402::Msat;
 use octroi_mcp::era::Era;
@@ -15,29 +15,43 @@ use octroi_mcp::json;
 use octroi_mcp::message::Message;
 use octroi_mcp::method::{self, Subject};
 
+use crate::access::Asking;
 use crate::charge::Charge;
 use crate::counters::Counters;
-use crate::credentials::{self, Presented, Token};
+use crate::credentials::{self, Presented};
 use crate::desk::IdentityDesk;
 use crate::forward::RequestHeaders;
+use crate::introduction::Introduction;
 use crate::limit::Limiter;
-use crate::listing::Listing;
+use crate::on_behalf::OnBehalf;
 use crate::own_tools::{self, OwnTools};
-use crate::policy::{Policy, Rule, SubjectKind};
+use crate::policy::{FineRules, OPEN, Policy, Rule, SubjectKind};
 use crate::price::Price;
 use crate::reason::Reason;
-use crate::refusal::{Form, Refusal};
+use crate::refusal::{Form, Forms, Refusal};
+use crate::sessions::{Session, Sessions};
 use crate::till::{Sale, Till};
 
-/// How the gate tells a caller that a call must be paid for.
+/// How the gate tells a caller what is missing: a payment, or an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeStyle {
-    /// HTTP 402, except to callers that declare themselves plain MCP clients.
+    /// As the caller can read it. A price: HTTP 402, except to plain MCP clients. An identity: HTTP 401 or 403, except to
+    /// those that do not see HTTP.
     Auto,
-    /// Always HTTP 402.
+    /// Always by an HTTP status.
     Http,
     /// Always a tool result with `isError: true`.
     InBand,
+}
+
+/// What lists show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListStyle {
+    /// Everything but the tools that nobody may call, to everybody: who may not call a tool yet can find out how.
+    #[default]
+    Open,
+    /// To each caller what it may call.
+    Filtered,
 }
 
 /// The bounds of one exchange.
@@ -59,30 +73,74 @@ pub struct GateParts {
     pub policy: Policy,
     /// Who judges access tokens; `None` where no rule asks for one.
     pub identity: Option<IdentityDesk>,
+    /// Rules beyond the policy's table; `None` where there are none.
+    pub rules: Option<Arc<dyn FineRules>>,
     /// Who takes payment; `None` where nothing has a price.
     pub till: Option<Arc<Till>>,
     /// Tools that the gate answers itself.
     pub own_tools: Option<Arc<dyn OwnTools>>,
     /// How a price is told.
     pub challenge: ChallengeStyle,
+    /// How it is told that an access token is missing or not good enough.
+    pub identity_challenge: ChallengeStyle,
+    /// What lists show.
+    pub lists: ListStyle,
     /// Which request headers reach the upstream.
     pub request_headers: RequestHeaders,
+    /// What the upstream is told of callers.
+    pub introduction: Introduction,
+    /// Where callers' tokens are exchanged for the upstream's; `None`: the upstream gets none.
+    pub on_behalf: Option<OnBehalf>,
     /// The bounds of one exchange.
     pub limits: Limits,
+}
+
+impl GateParts {
+    /// A gate that judges by `policy` alone: it identifies nobody, sells nothing and tells its upstream nothing. What a
+    /// program wants besides is set field by field.
+    pub fn new(service: impl Into<String>, policy: Policy) -> Self {
+        Self {
+            service: service.into(),
+            policy,
+            identity: None,
+            rules: None,
+            till: None,
+            own_tools: None,
+            challenge: ChallengeStyle::Auto,
+            identity_challenge: ChallengeStyle::Auto,
+            lists: ListStyle::Open,
+            request_headers: RequestHeaders::default(),
+            introduction: Introduction::default(),
+            on_behalf: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 4 MiB for a request, 16 MiB for a reply.
+    fn default() -> Self {
+        Self { body_bytes_max: 4 << 20, reply_bytes_max: 16 << 20, json: json::Limits::default() }
+    }
 }
 
 /// The gate in front of one MCP server.
 pub struct Gate {
     pub(crate) service: String,
     pub(crate) limits: Limits,
-    pub(crate) listing: Listing,
-    pub(crate) request_headers: RequestHeaders,
+    pub(crate) lists: ListStyle,
+    pub(crate) rules: Option<Arc<dyn FineRules>>,
+    pub(crate) sessions: Sessions,
+    pub(crate) introduction: Introduction,
+    pub(crate) on_behalf: Option<OnBehalf>,
     pub(crate) counters: Counters,
-    policy: Arc<Policy>,
+    request_headers: RequestHeaders,
+    policy: Policy,
     identity: Option<IdentityDesk>,
     till: Option<Arc<Till>>,
     own_tools: Option<Arc<dyn OwnTools>>,
     challenge: ChallengeStyle,
+    identity_challenge: ChallengeStyle,
     limiter: Limiter,
     hasher: RandomState,
 }
@@ -99,6 +157,8 @@ pub struct Call<'a, 'm> {
     pub peer: Option<IpAddr>,
     /// The session the request names (`Mcp-Session-Id`), unjudged.
     pub session: Option<&'a [u8]>,
+    /// The HTTP method of the request, which a proof of possession names.
+    pub method: &'a Method,
 }
 
 /// A call that may pass.
@@ -109,23 +169,29 @@ pub struct Admission {
     pub charge: Option<Charge>,
     /// The place of the gate's own tool that answers the call instead of the upstream.
     pub own_tool: Option<usize>,
+    /// The session the call goes on in, and whose it is.
+    pub(crate) session: Session,
 }
 
 impl Gate {
     /// Builds a gate of its parts.
     pub fn new(parts: GateParts) -> Self {
-        let policy = Arc::new(parts.policy);
         Self {
-            listing: Listing::new(Arc::clone(&policy), parts.own_tools.clone(), parts.limits.json),
+            lists: parts.lists,
+            rules: parts.rules,
+            sessions: Sessions::default(),
             service: parts.service,
             limits: parts.limits,
             request_headers: parts.request_headers,
+            introduction: parts.introduction,
+            on_behalf: parts.on_behalf,
             counters: Counters::default(),
-            policy,
+            policy: parts.policy,
             identity: parts.identity,
             till: parts.till,
             own_tools: parts.own_tools,
             challenge: parts.challenge,
+            identity_challenge: parts.identity_challenge,
             limiter: Limiter::default(),
             hasher: RandomState::new(),
         }
@@ -151,6 +217,13 @@ impl Gate {
         self.identity.as_ref()
     }
 
+    /// Forgets every token that was had in exchange for a caller's.
+    pub fn forget_exchanged(&self) {
+        if let Some(on_behalf) = &self.on_behalf {
+            on_behalf.exchange.forget_all();
+        }
+    }
+
     /// The gate's own tools.
     pub(crate) fn own_tools(&self) -> Option<&Arc<dyn OwnTools>> {
         self.own_tools.as_ref()
@@ -173,14 +246,23 @@ impl Gate {
         };
         let rule = match subject.map(named) {
             Some((kind, name)) if own_tool.is_none() => self.policy.rule(kind, name),
-            _ => &Rule::FREE,
+            _ => &OPEN,
         };
-        if rule.forbidden {
-            let text = "the policy of this server lets nobody call this";
-            return Err(Box::new(Refusal::new(Reason::ToolForbidden, text)));
-        }
-        let caller = self.caller(call.presented, rule).await?;
-        let Some(subject) = subject else { return Ok(Admission { caller, charge: None, own_tool }) };
+        let now = unix_seconds();
+        let asking = Asking {
+            presented: call.presented,
+            method: call.method,
+            rule,
+            subject: subject.map(named).filter(|_| own_tool.is_none()),
+            arguments: call.message.params.arguments,
+            peer: call.peer,
+            now,
+        };
+        let caller = self.admit(&asking).await?;
+        let session = self.session(call.session, call.era, caller.as_deref())?;
+        let Some(subject) = subject else {
+            return Ok(Admission { caller, charge: None, own_tool, session });
+        };
         let (_, name) = named(subject);
         self.limit_rate(rule, name, caller.as_deref(), call.peer)?;
         let charge = match price_of(rule, call.message)? {
@@ -203,57 +285,29 @@ impl Gate {
                     session: call.session.map(|session| self.session_key(call.peer, session)),
                     peer: call.peer,
                     calls: call.presented.calls,
-                    now: unix_seconds(),
+                    now,
                 };
                 Some(till.take(&sale, call.presented.proof.as_ref()).await?)
             }
         };
         self.counters.admitted(charge.is_some());
-        Ok(Admission { caller, charge, own_tool })
-    }
-
-    /// Judges an access token and the scopes it needs.
-    pub(crate) async fn identify(
-        &self,
-        token: &Token<'_>,
-        scopes: &[String],
-    ) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
-        // Without an identity desk nobody here can judge a token; it is taken off and ignored.
-        let Some(desk) = &self.identity else { return Ok(None) };
-        desk.judge(token, scopes, unix_seconds()).await.map(Some)
+        Ok(Admission { caller, charge, own_tool, session })
     }
 
     /// Who sends a request that is no MCP message (the free door's addresses), where a token was shown.
     ///
     /// # Errors
     /// The token is no good, or the headers contradict each other.
-    pub async fn caller_of(&self, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
+    pub async fn caller_of(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
         let presented = credentials::read_headers(headers)
             .map_err(|error| Box::new(Refusal::new(Reason::MalformedRequest, error.to_string())))?;
-        match &presented.token {
-            Some(token) => self.identify(token, &[]).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn caller(
-        &self,
-        presented: &Presented<'_>,
-        rule: &Rule,
-    ) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
-        let caller = match &presented.token {
-            Some(token) => self.identify(token, &rule.scopes).await?,
-            None => None,
-        };
-        let needs_nobody = !rule.requires_identity && rule.scopes.is_empty();
-        if caller.is_some() || needs_nobody {
-            return Ok(caller);
-        }
-        let refusal = Refusal::new(Reason::MissingToken, "this call needs an access token");
-        Err(Box::new(match &self.identity {
-            Some(desk) => refusal.challenging(&desk.missing_token(&rule.scopes)),
-            None => refusal,
-        }))
+        let now = unix_seconds();
+        let (presented, rule) = (&presented, &OPEN);
+        self.admit(&Asking { presented, method, rule, subject: None, arguments: None, peer: None, now }).await
     }
 
     /// Judged after identity, so that nobody can use up another one's allowance.
@@ -281,15 +335,55 @@ impl Gate {
         half(0) << 64 | half(1)
     }
 
-    /// How a refusal about money is said to this caller.
-    pub(crate) fn form(&self, presented: &Presented<'_>, headers: &HeaderMap, message: &Message<'_>) -> Form {
-        let in_band = match self.challenge {
+    /// The headers of the request to the upstream: what may pass, who calls, and a token for the upstream.
+    ///
+    /// # Errors
+    /// Who calls cannot be told.
+    pub(crate) fn address(
+        &self,
+        caller: Option<&Arc<Caller>>,
+        authorization: Option<HeaderValue>,
+        headers: &mut HeaderMap,
+        now: u64,
+    ) -> Result<(), Box<Refusal>> {
+        self.request_headers.keep_allowed(headers);
+        self.introduction.add_headers(caller, headers, now)?;
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        Ok(())
+    }
+
+    /// How refusals are said to this caller; `sees_http` is off where no HTTP lies between the gate and the caller.
+    pub(crate) fn forms(
+        &self,
+        presented: &Presented<'_>,
+        headers: &HeaderMap,
+        message: &Message<'_>,
+        sees_http: bool,
+    ) -> Forms {
+        let tool_result = message.method == "tools/call";
+        let payment_in_band = match self.challenge {
             ChallengeStyle::Http => false,
             ChallengeStyle::InBand => true,
             ChallengeStyle::Auto => !presented.speaks_402 && is_plain_mcp_client(headers, message),
         };
-        if in_band { Form::InBand { tool_result: message.method == "tools/call" } } else { Form::Http }
+        // Only a tool's result has a place for such a refusal; of other methods every client looks at the status.
+        let identity_in_band = tool_result
+            && match self.identity_challenge {
+                ChallengeStyle::Http => false,
+                ChallengeStyle::InBand => true,
+                ChallengeStyle::Auto => !sees_http || presented.token_in_meta || is_chatgpt(headers),
+            };
+        let form = |in_band| if in_band { Form::InBand { tool_result } } else { Form::Http };
+        Forms { payment: form(payment_in_band), identity: form(identity_in_band) }
     }
+}
+
+/// Whether the caller is ChatGPT, which asks its user to sign in when a tool's result says so, not on a 401.
+fn is_chatgpt(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    agent.starts_with(b"openai-mcp")
 }
 
 /// Whether the caller looks like an MCP library, none of which hands a 402 to its application.
@@ -336,7 +430,7 @@ fn named(subject: Subject<'_>) -> (SubjectKind, &str) {
     }
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     unix_millis() / 1000
 }
 

@@ -5,7 +5,11 @@
 //! routing here: `octroi-server` has those, and so has every program that embeds this layer.
 #![forbid(unsafe_code)]
 
+mod access;
+mod bodiless;
 mod body;
+#[cfg(feature = "cedar")]
+pub mod cedar;
 mod charge;
 mod counters;
 pub mod credentials;
@@ -13,29 +17,34 @@ mod desk;
 mod exchange;
 mod forward;
 mod gate;
+mod introduction;
 pub mod invariants;
 pub mod invoices;
 mod limit;
 mod listing;
+mod on_behalf;
 mod own_tools;
 pub mod policy;
 pub mod price;
 mod reason;
 mod refusal;
 mod service;
+mod sessions;
 mod till;
 
 pub use body::{BoxError, GateBody};
 pub use charge::{Answered, Charge, Settled};
 pub use counters::Counters;
-pub use desk::IdentityDesk;
+pub use desk::{IdentityDesk, Possession};
 pub use forward::RequestHeaders;
-pub use gate::{Admission, Call, ChallengeStyle, Gate, GateParts, Limits};
+pub use gate::{Admission, Call, ChallengeStyle, Gate, GateParts, Limits, ListStyle};
+pub use introduction::Introduction;
 pub use limit::Rate;
-pub use listing::{Listing, PRICE_KEY, announced, announcement};
+pub use listing::{PRICE_KEY, announced, announcement};
+pub use on_behalf::OnBehalf;
 pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
 pub use reason::Reason;
-pub use refusal::{Form, PAYMENT_REQUIRED_KEY, Refusal};
+pub use refusal::{Form, Forms, IDENTITY_REQUIRED_KEY, PAYMENT_REQUIRED_KEY, Refusal, WWW_AUTHENTICATE_KEY};
 pub use service::{GateLayer, GateService, Inner, InnerBody, RequestBody};
 pub use till::{
     AccessTokens, BadToken, Bind, KeyRejected, Tallied, Till, TillSettings, WorkAsk, WorkClaims, WorkDesk,

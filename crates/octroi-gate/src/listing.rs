@@ -1,65 +1,131 @@
-//! `tools/list` as the caller sees it: prices announced, tools nobody may call left out.
+//! Lists as the caller sees them: prices announced, and what nobody, or not this caller, may call left out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use octroi_mcp::{json, tools};
+use octroi_identity::Caller;
+use octroi_mcp::era::Era;
+use octroi_mcp::json as raw_json;
+use octroi_mcp::lists::{self, Edit, List};
 use serde_json::{Value, json};
 
-use crate::own_tools::{self, OwnTools};
-use crate::policy::{Policy, Rule};
+use crate::gate::{Gate, ListStyle, unix_seconds};
+use crate::own_tools;
+use crate::policy::{Rule, SubjectKind};
 use crate::price::{Held, Metered, Price};
 
 /// `_meta` key under which a tool's price stands in `tools/list`.
 pub const PRICE_KEY: &str = "dev.octroi/price";
+/// `_meta` key under which ChatGPT looks for how a tool wants its caller identified.
+const SECURITY_SCHEMES_KEY: &str = "securitySchemes";
 
-/// Amends `tools/list` replies by one policy.
+/// Amends the replies to one request for a list.
 #[derive(Clone)]
-pub struct Listing {
-    policy: Arc<Policy>,
-    own: Option<Arc<dyn OwnTools>>,
-    limits: json::Limits,
+pub(crate) struct Listing {
+    gate: Arc<Gate>,
+    kind: List,
+    reader: Reader,
+    /// The gate's own tools stand on the first page only.
     first_page: bool,
+    era: Era,
+}
+
+/// Who reads a list.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) caller: Option<Arc<Caller>>,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+/// What becomes of a message on its way to the reader of a list.
+pub(crate) enum Amended {
+    /// It passes as it is.
+    Same,
+    /// This passes instead.
+    Changed(Vec<u8>),
+    /// It must not pass: nobody can tell what it would show.
+    Unreadable,
 }
 
 impl Listing {
-    /// A listing by `policy`; replies beyond `limits` are passed on as they are.
-    pub fn new(policy: Arc<Policy>, own: Option<Arc<dyn OwnTools>>, limits: json::Limits) -> Self {
-        Self { policy, own, limits, first_page: true }
+    /// The listing for a request, if its reply is one that the gate changes.
+    pub(crate) fn of_request(
+        gate: &Arc<Gate>,
+        method: &str,
+        first_page: bool,
+        era: Era,
+        reader: &Reader,
+    ) -> Option<Self> {
+        let kind = List::of_method(method)?;
+        let changes = kind == List::Tools || gate.lists == ListStyle::Filtered;
+        changes.then(|| Self { gate: Arc::clone(gate), kind, reader: reader.clone(), first_page, era })
     }
 
-    /// The listing for a page: the gate's own tools stand on the first one only.
-    #[must_use]
-    pub fn page(&self, first: bool) -> Self {
-        Self { first_page: first, ..self.clone() }
+    /// Whether the list is for this reader alone.
+    pub(crate) fn is_private(&self) -> bool {
+        self.gate.lists == ListStyle::Filtered
     }
 
-    /// The reply with prices announced and forbidden tools left out, all else byte for byte. `None` where nothing
-    /// changes, or where the message is no reply with a list.
-    pub fn amend(&self, reply: &[u8]) -> Option<Vec<u8>> {
-        json::validate(reply, &self.limits).ok()?;
-        let result = json::get(reply, "result")?;
-        let amended = tools::rewrite(
-            result,
-            |tool| {
-                let rule = self.policy.tools.rule(&tool.name);
-                let shadowed = own_tools::find(self.own.as_ref(), &tool.name).is_some();
-                match announcement(rule) {
-                    _ if rule.forbidden || shadowed => tools::Edit::Drop,
-                    Some(price) => {
-                        tools::Edit::Meta(vec![(PRICE_KEY.to_owned(), price.to_string().into_bytes())])
-                    }
-                    None => tools::Edit::Keep,
-                }
-            },
-            &self.own_definitions(),
-        )?;
-        Some(json::with_member(reply, "result", &amended))
+    /// The reply as the reader may see it, all else byte for byte.
+    pub(crate) fn amend(&self, reply: &[u8]) -> Amended {
+        if raw_json::validate(reply, &self.gate.limits.json).is_err() {
+            return if self.is_private() { Amended::Unreadable } else { Amended::Same };
+        }
+        let Some(result) = raw_json::get(reply, "result") else { return Amended::Same };
+        let now = unix_seconds();
+        let edit = |entry: &lists::Entry<'_>| self.edit(&entry.name, now);
+        let mut amended = lists::rewrite(self.kind, result, edit, &self.own_definitions());
+        if self.is_private() && self.era == Era::Modern {
+            // MCP 2026-07-28 caching: what one caller sees is for nobody else, and its next token may show more.
+            let result = amended.as_deref().unwrap_or(result);
+            let scoped = raw_json::with_member(result, "cacheScope", br#""private""#);
+            amended = Some(raw_json::with_member(&scoped, "ttlMs", b"0"));
+        }
+        match amended {
+            Some(result) => Amended::Changed(raw_json::with_member(reply, "result", &result)),
+            None => Amended::Same,
+        }
     }
-}
 
-impl Listing {
+    fn edit(&self, name: &str, now: u64) -> Edit {
+        let subject = match self.kind {
+            List::Tools => SubjectKind::Tool,
+            List::Prompts => SubjectKind::Prompt,
+            List::Resources | List::Templates => SubjectKind::Resource,
+        };
+        let rule = self.gate.policy().rule(subject, name);
+        let shown = || {
+            let caller = self.reader.caller.as_deref();
+            self.gate.might_admit((subject, name), caller, self.reader.peer, now)
+        };
+        if self.is_private() && !shown() {
+            return Edit::Drop;
+        }
+        if self.kind != List::Tools {
+            return Edit::Keep;
+        }
+        if rule.forbidden || own_tools::find(self.gate.own_tools(), name).is_some() {
+            return Edit::Drop;
+        }
+        let mut meta = Vec::new();
+        if let Some(price) = announcement(rule) {
+            meta.push((PRICE_KEY.to_owned(), price.to_string().into_bytes()));
+        }
+        if let Some(schemes) = self.security_schemes(rule) {
+            meta.push((SECURITY_SCHEMES_KEY.to_owned(), schemes.to_string().into_bytes()));
+        }
+        if meta.is_empty() { Edit::Keep } else { Edit::Meta(meta) }
+    }
+
+    /// How a tool wants its caller identified, for tools that do.
+    fn security_schemes(&self, rule: &Rule) -> Option<Value> {
+        let desk = self.gate.identity().filter(|_| rule.asks_who())?;
+        let scopes = desk.all_scopes(&rule.scopes, &self.gate.policy().hierarchy);
+        Some(json!([{"type": "oauth2", "scopes": scopes}]))
+    }
+
     fn own_definitions(&self) -> Vec<Vec<u8>> {
-        let own = self.own.as_ref().filter(|_| self.first_page);
+        let own = self.gate.own_tools().filter(|_| self.first_page && self.kind == List::Tools);
         own.map(|own| own.tools().iter().map(|tool| tool.definition.clone()).collect()).unwrap_or_default()
     }
 }

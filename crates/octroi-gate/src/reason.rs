@@ -34,7 +34,7 @@ pub enum Reason {
     PaymentUnverified,
     /// The caller's allowance for this tool is used up for now.
     RateLimited,
-    /// The policy lets nobody call this tool.
+    /// The policy lets nobody, or not this caller, make this call.
     ToolForbidden,
     /// The server behind the gate did not answer.
     UpstreamUnavailable,
@@ -126,6 +126,18 @@ impl Reason {
     /// Whether the refusal is about money, so that it may be said in band to a plain MCP client.
     pub fn is_payment(self) -> bool {
         self.status() == StatusCode::PAYMENT_REQUIRED || self == Self::NoLiquidity
+    }
+
+    /// Whether the refusal is about who calls, so that it may be said in band to a client that does not see HTTP.
+    pub const fn is_identity(self) -> bool {
+        matches!(
+            self,
+            Self::InsufficientScope
+                | Self::InvalidToken
+                | Self::MissingToken
+                | Self::ToolForbidden
+                | Self::VerificationFailed
+        )
     }
 
     /// The place of this reason in [`Reason::ALL`].

@@ -1,9 +1,10 @@
 //! A refusal, and how it is said: over HTTP to callers that read statuses, in band to those that only see results.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use octroi_mcp::era::Era;
+use octroi_mcp::json as raw_json;
 use octroi_mcp::message::Id;
 use octroi_mcp::reply;
 use serde_json::{Map, Value, json};
@@ -13,7 +14,13 @@ use crate::reason::Reason;
 /// `_meta` key of a tool result that carries a payment challenge in band.
 pub const PAYMENT_REQUIRED_KEY: &str = "dev.octroi/payment-required";
 
-/// How a refusal about money reaches the caller.
+/// `_meta` key of a tool result that says in band what is wrong with who calls.
+pub const IDENTITY_REQUIRED_KEY: &str = "dev.octroi/identity-required";
+
+/// `_meta` key of the challenges of a 401 or 403, as ChatGPT reads them: an array of `WWW-Authenticate` values.
+pub const WWW_AUTHENTICATE_KEY: &str = "mcp/www_authenticate";
+
+/// How a refusal reaches the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// HTTP status and a JSON-RPC error body.
@@ -23,6 +30,20 @@ pub enum Form {
         /// Whether the call was `tools/call`, whose result has a place for errors.
         tool_result: bool,
     },
+}
+
+/// How each kind of refusal reaches one caller; all others are said over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forms {
+    /// Refusals about money.
+    pub payment: Form,
+    /// Refusals about who calls.
+    pub identity: Form,
+}
+
+impl Forms {
+    /// Everything over HTTP.
+    pub const HTTP: Self = Self { payment: Form::Http, identity: Form::Http };
 }
 
 /// Why a call was not forwarded, with everything the caller needs to do better.
@@ -38,7 +59,8 @@ pub struct Refusal {
     status: StatusCode,
     /// JSON-RPC code, where MCP fixes another one than the reason's.
     code: i64,
-    challenge: Option<HeaderValue>,
+    challenges: Vec<HeaderValue>,
+    nonce: Option<Box<HeaderValue>>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -51,7 +73,8 @@ impl Refusal {
             data: Map::new(),
             status: reason.status(),
             code: reason.json_rpc_code(),
-            challenge: None,
+            challenges: Vec::new(),
+            nonce: None,
             retry_after_seconds: None,
         }
     }
@@ -75,10 +98,17 @@ impl Refusal {
         }
     }
 
-    /// Sets `WWW-Authenticate`. A value that no header can hold is left out.
+    /// Adds a `WWW-Authenticate` line. A value that no header can hold is left out.
     #[must_use]
     pub fn challenging(mut self, value: &str) -> Self {
-        self.challenge = HeaderValue::from_str(value).ok();
+        self.challenges.extend(HeaderValue::from_str(value));
+        self
+    }
+
+    /// Sets `DPoP-Nonce` (RFC 9449 §9).
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: Option<&str>) -> Self {
+        self.nonce = nonce.and_then(|nonce| HeaderValue::from_str(nonce).ok()).map(Box::new);
         self
     }
 
@@ -100,10 +130,15 @@ impl Refusal {
     }
 
     /// The reply to the caller. `id` is the request's, where it could be read.
-    pub fn into_response(self, id: Option<Id<'_>>, era: Era, form: Form) -> Response<Bytes> {
+    pub fn into_response(self, id: Option<Id<'_>>, era: Era, forms: Forms) -> Response<Bytes> {
+        let form = match self.reason {
+            reason if reason.is_payment() => forms.payment,
+            reason if reason.is_identity() => forms.identity,
+            _ => Form::Http,
+        };
         match form {
-            Form::InBand { tool_result } if self.reason.is_payment() => self.in_band(id, era, tool_result),
-            _ => self.over_http(id),
+            Form::InBand { tool_result } => self.in_band(id, era, tool_result),
+            Form::Http => self.over_http(id),
         }
     }
 
@@ -111,8 +146,11 @@ impl Refusal {
         let body = reply::error(id, self.code, &self.message, Some(self.data_bytes().as_slice()));
         let mut response = json_response(self.status, body);
         let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(nonce) = self.nonce {
+            headers.insert(HeaderName::from_static("dpop-nonce"), *nonce);
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -125,12 +163,25 @@ impl Refusal {
         let data = self.data_bytes();
         let body = match id {
             Some(id) if tool_result => {
-                let meta = wrap(PAYMENT_REQUIRED_KEY, &data);
+                let meta = self.in_band_meta(&data);
                 reply::tool_error(id, &self.message, Some(&meta), era)
             }
             _ => reply::error(id, self.code, &self.message, Some(&data)),
         };
         json_response(StatusCode::OK, body)
+    }
+
+    /// `_meta` of a tool result: what went wrong and, where it is about who calls, the challenge that a 401 would carry.
+    fn in_band_meta(&self, data: &[u8]) -> Vec<u8> {
+        if self.reason.is_payment() {
+            return wrap(PAYMENT_REQUIRED_KEY, data);
+        }
+        let meta = wrap(IDENTITY_REQUIRED_KEY, data);
+        let challenges: Vec<&str> = self.challenges.iter().flat_map(HeaderValue::to_str).collect();
+        if challenges.is_empty() {
+            return meta;
+        }
+        raw_json::with_member(&meta, WWW_AUTHENTICATE_KEY, json!(challenges).to_string().as_bytes())
     }
 
     fn data_bytes(&self) -> Vec<u8> {

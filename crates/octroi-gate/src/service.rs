@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use octroi_mcp::era::{self, Era};
@@ -26,13 +27,15 @@ use octroi_mcp::message::{self, Id, Kind, Message};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::bodiless;
 use crate::body::{BoxError, GateBody};
-use crate::credentials::{self, META_KEYS};
-use crate::exchange::{self, Exchange};
-use crate::gate::{Admission, Call, Gate};
+use crate::credentials::{self, TokenScheme};
+use crate::exchange::Exchange;
+use crate::gate::{Admission, Call, Gate, unix_seconds};
+use crate::listing::Reader;
 use crate::own_tools;
 use crate::reason::Reason;
-use crate::refusal::{Form, Refusal};
+use crate::refusal::{Forms, Refusal};
 
 /// A service that a gate can stand in front of, answering with bodies of type `R`.
 pub trait Inner<R>:
@@ -82,7 +85,7 @@ impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> GateService<S> {
-        GateService { gate: Arc::clone(&self.0), inner, peer: None }
+        GateService { gate: Arc::clone(&self.0), inner, origin: Origin { peer: None, sees_http: true } }
     }
 }
 
@@ -91,14 +94,29 @@ impl<S> Layer<S> for GateLayer {
 pub struct GateService<S> {
     gate: Arc<Gate>,
     inner: S,
+    origin: Origin,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct Origin {
     peer: Option<IpAddr>,
+    /// Whether the caller sees statuses and headers of HTTP.
+    sees_http: bool,
 }
 
 impl<S> GateService<S> {
     /// The same service for requests of one network peer, by which callers without an access token are told apart.
     #[must_use]
     pub fn for_peer(self, peer: IpAddr) -> Self {
-        Self { peer: Some(peer), ..self }
+        Self { origin: Origin { peer: Some(peer), ..self.origin }, ..self }
+    }
+
+    /// The same service for a caller to whom only messages are passed on, no HTTP: refusals that an HTTP status would say
+    /// are said in the messages where that is left to the gate ([`crate::ChallengeStyle::Auto`]).
+    #[must_use]
+    pub fn without_http(self) -> Self {
+        Self { origin: Origin { sees_http: false, ..self.origin }, ..self }
     }
 }
 
@@ -118,8 +136,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (gate, inner, peer) = (Arc::clone(&self.gate), self.inner.clone(), self.peer);
-        Box::pin(async move { Ok(handle(&gate, inner, request, peer).await) })
+        let (gate, inner, origin) = (Arc::clone(&self.gate), self.inner.clone(), self.origin);
+        Box::pin(async move { Ok(handle(&gate, inner, request, origin).await) })
     }
 }
 
@@ -127,20 +145,23 @@ async fn handle<S, B, R>(
     gate: &Arc<Gate>,
     inner: S,
     request: Request<B>,
-    peer: Option<IpAddr>,
+    origin: Origin,
 ) -> Response<GateBody<R>>
 where
     S: Inner<R>,
     B: RequestBody,
     R: InnerBody,
 {
-    let handled = match *request.method() {
-        Method::POST => return post(gate, inner, request, peer).await,
+    let handled: Result<_, Box<Refusal>> = match *request.method() {
+        Method::POST => return post(gate, inner, request, origin).await,
         // Legacy: GET opens the server's stream and DELETE ends the session; a modern server answers 405 by itself.
-        Method::GET | Method::DELETE => exchange::bodiless(gate, inner, request).await,
-        _ => Err(Refusal::malformed(StatusCode::METHOD_NOT_ALLOWED, -32600, "use POST, GET or DELETE")),
+        Method::GET | Method::DELETE => bodiless::pass(gate, inner, request, origin.peer).await,
+        _ => {
+            let text = "use POST, GET or DELETE";
+            Err(Box::new(Refusal::malformed(StatusCode::METHOD_NOT_ALLOWED, -32600, text)))
+        }
     };
-    handled.unwrap_or_else(|refusal| refuse(gate, refusal, None, Era::Legacy, Form::Http))
+    handled.unwrap_or_else(|refusal| refuse(gate, *refusal, None, Era::Legacy, Forms::HTTP))
 }
 
 /// One message from a client.
@@ -148,55 +169,124 @@ async fn post<S, B, R>(
     gate: &Arc<Gate>,
     inner: S,
     request: Request<B>,
-    peer: Option<IpAddr>,
+    origin: Origin,
 ) -> Response<GateBody<R>>
 where
     S: Inner<R>,
     B: RequestBody,
     R: InnerBody,
 {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let bytes = match read_body(&parts.headers, body, gate.limits.body_bytes_max).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return refuse(gate, refusal, None, Era::Legacy, Form::Http),
+        Err(refusal) => return refuse(gate, refusal, None, Era::Legacy, Forms::HTTP),
     };
     let message = match message::scan(&bytes, &gate.limits.json) {
         Ok(message) => message,
         Err(error) => {
             let refusal = Refusal::malformed(StatusCode::BAD_REQUEST, error.code(), error.to_string());
-            return refuse(gate, refusal, error.id(&bytes), Era::Legacy, Form::Http);
+            return refuse(gate, refusal, error.id(&bytes), Era::Legacy, Forms::HTTP);
         }
     };
     let era = match settle_era(&message, &parts.headers) {
         Ok(era) => era,
-        Err(refusal) => return refuse(gate, refusal, message.id, Era::Modern, Form::Http),
+        Err(refusal) => return refuse(gate, *refusal, message.id, Era::Modern, Forms::HTTP),
     };
     let presented = match credentials::read(&parts.headers, &message) {
         Ok(presented) => presented,
         Err(error) => {
             let refusal = Refusal::new(Reason::MalformedRequest, error.to_string());
-            return refuse(gate, refusal, message.id, era, Form::Http);
+            return refuse(gate, refusal, message.id, era, Forms::HTTP);
         }
     };
-    let form = gate.form(&presented, &parts.headers, &message);
-    let session = parts.headers.get(headers::SESSION_ID).map(HeaderValue::as_bytes);
-    let call = Call { message: &message, era, presented: &presented, peer, session };
-    let admission = match gate.judge(&call).await {
-        Ok(admission) => admission,
-        Err(refusal) => return refuse(gate, *refusal, message.id, era, form),
+    let forms = gate.forms(&presented, &parts.headers, &message, origin.sees_http);
+    let call = Call {
+        message: &message,
+        era,
+        presented: &presented,
+        peer: origin.peer,
+        session: parts.headers.get(headers::SESSION_ID).map(HeaderValue::as_bytes),
+        method: &Method::POST,
     };
-    if let Some(response) = answer_itself(gate, &message, era, &admission, peer).await {
-        return response.map(GateBody::whole);
+    let admitted = match admit(gate, &call).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(gate, *refusal, message.id, era, forms),
+    };
+    let passage = Passage { gate, message: &message, era, peer: origin.peer };
+    let passed = passage.pass(inner, parts, &bytes, admitted).await;
+    passed.unwrap_or_else(|refusal| refuse(gate, *refusal, message.id, era, forms))
+}
+
+/// A message that may pass, and what goes with it.
+struct Admitted {
+    admission: Admission,
+    /// The token for the upstream.
+    authorization: Option<HeaderValue>,
+    /// Whether the caller will need a nonce for its next proof of possession.
+    as_dpop: bool,
+    now: u64,
+}
+
+async fn admit(gate: &Gate, call: &Call<'_, '_>) -> Result<Admitted, Box<Refusal>> {
+    let (admission, now) = (gate.judge(call).await?, unix_seconds());
+    let authorization = match admission.own_tool {
+        Some(_) => None,
+        None => gate.authorization(admission.caller.as_ref(), call.presented, now).await?,
+    };
+    let as_dpop = call.presented.token.as_ref().is_some_and(|token| token.scheme == TokenScheme::Dpop);
+    Ok(Admitted { admission, authorization, as_dpop, now })
+}
+
+/// One admitted message on its way.
+struct Passage<'a, 'm> {
+    gate: &'a Arc<Gate>,
+    message: &'a Message<'m>,
+    era: Era,
+    peer: Option<IpAddr>,
+}
+
+impl Passage<'_, '_> {
+    /// To whoever answers it: a tool of the gate's own, or the server behind it.
+    async fn pass<S, R>(
+        &self,
+        inner: S,
+        mut parts: Parts,
+        bytes: &Bytes,
+        admitted: Admitted,
+    ) -> Result<Response<GateBody<R>>, Box<Refusal>>
+    where
+        S: Inner<R>,
+        R: InnerBody,
+    {
+        let Self { gate, message, era, peer } = *self;
+        let Admitted { admission, authorization, as_dpop, now } = admitted;
+        if let Some(response) = answer_itself(gate, message, era, &admission, peer).await {
+            return Ok(response.map(GateBody::whole));
+        }
+        let Admission { caller, charge, session, .. } = admission;
+        gate.address(caller.as_ref(), authorization, &mut parts.headers, now)?;
+        let forward = gate.introduction.message(caller.as_ref(), message, bytes);
+        let reader = Reader { caller: caller.clone(), peer };
+        if let Some(caller) = caller {
+            parts.extensions.insert(caller);
+        }
+        let exchange = Exchange { gate, message, era, charge, reader };
+        let mut response = exchange.run(inner, Request::from_parts(parts, Full::new(forward))).await?;
+        if message.method == "initialize" {
+            session.opened(gate, response.headers());
+        }
+        if as_dpop {
+            next_nonce(gate, response.headers_mut(), now);
+        }
+        Ok(response)
     }
-    let forward = message::without_meta(&message, &META_KEYS).map_or_else(|| bytes.clone(), Bytes::from);
-    gate.request_headers.keep_allowed(&mut parts.headers);
-    if let Some(caller) = admission.caller {
-        parts.extensions.insert(caller);
-    }
-    let exchange = Exchange { gate, message: &message, era, charge: admission.charge };
-    match exchange.run(inner, Request::from_parts(parts, Full::new(forward))).await {
-        Ok(response) => response,
-        Err(refusal) => refuse(gate, refusal, message.id, era, form),
+}
+
+/// The nonce for the caller's next proof (RFC 9449 §8.2), where nonces are asked for.
+fn next_nonce(gate: &Gate, headers: &mut HeaderMap, now: u64) {
+    let nonce = gate.identity().and_then(|desk| desk.possession()?.verifier.nonce(now));
+    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::from_str(&nonce).ok()) {
+        headers.insert(HeaderName::from_static("dpop-nonce"), nonce);
     }
 }
 
@@ -249,29 +339,36 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Settles the era and compares the mirrored headers with the body.
-fn settle_era(message: &Message<'_>, headers: &HeaderMap) -> Result<Era, Refusal> {
+fn settle_era(message: &Message<'_>, headers: &HeaderMap) -> Result<Era, Box<Refusal>> {
     let mismatched = |mismatch: headers::HeaderMismatch| {
-        Refusal::malformed(mismatch.status(), headers::HeaderMismatch::CODE, mismatch.to_string())
+        let (status, text) = (mismatch.status(), mismatch.to_string());
+        Box::new(Refusal::malformed(status, headers::HeaderMismatch::CODE, text))
     };
     headers::check_version(message, headers).map_err(mismatched)?;
     let version = headers.get(headers::PROTOCOL_VERSION).map(|value| value.to_str().unwrap_or_default());
     let (era, _) = era::era(message, version).map_err(|error| {
         let mut refusal = Refusal::malformed(error.status(), error.code(), error.to_string());
         refusal.extend_data(error.data());
-        refusal
+        Box::new(refusal)
     })?;
     headers::check(era, message, headers).map_err(mismatched)?;
     if era == Era::Modern && message.kind == Kind::Response {
         let text = "clients send no JSON-RPC responses in this revision";
-        return Err(Refusal::malformed(StatusCode::BAD_REQUEST, -32600, text));
+        return Err(Box::new(Refusal::malformed(StatusCode::BAD_REQUEST, -32600, text)));
     }
     Ok(era)
 }
 
-fn refuse<R>(gate: &Gate, refusal: Refusal, id: Option<Id<'_>>, era: Era, form: Form) -> Response<GateBody<R>>
+fn refuse<R>(
+    gate: &Gate,
+    refusal: Refusal,
+    id: Option<Id<'_>>,
+    era: Era,
+    forms: Forms,
+) -> Response<GateBody<R>>
 where
     R: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     gate.counters.refused(refusal.reason);
-    refusal.into_response(id, era, form).map(GateBody::whole)
+    refusal.into_response(id, era, forms).map(GateBody::whole)
 }

@@ -101,6 +101,14 @@ impl IdentityConfig {
         }
     }
 
+    /// Whether a verifier can be built from this, without building it.
+    ///
+    /// # Errors
+    /// As [`crate::Verifier::connect`], except for what only the machine can tell.
+    pub fn check(&self) -> Result<(), SetupError> {
+        self.clone().checked().map(|_| ())
+    }
+
     /// The same configuration, or what is wrong with it.
     pub(crate) fn checked(mut self) -> Result<Self, SetupError> {
         settle(&self.provider, &mut self.audiences, &mut self.allowed_clients);

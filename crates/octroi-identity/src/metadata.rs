@@ -3,6 +3,8 @@
 use serde::Serialize;
 use url::{Position, Url};
 
+use crate::Algorithm;
+
 /// Where the metadata of every resource of a host is found (RFC 9728 §3).
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -23,6 +25,15 @@ pub struct ProtectedResource {
     /// The resource's name, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+    /// Where the keys are that the resource signs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// The algorithms proofs of possession may be signed with; empty where none are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<&'static str>,
+    /// Whether every token must be bound to a key (RFC 9449).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_bound_access_tokens_required: Option<bool>,
 }
 
 impl ProtectedResource {
@@ -35,6 +46,9 @@ impl ProtectedResource {
             scopes_supported: Vec::new(),
             bearer_methods_supported: ["header"],
             resource_name: None,
+            jwks_uri: None,
+            dpop_signing_alg_values_supported: Vec::new(),
+            dpop_bound_access_tokens_required: None,
         }
     }
 
@@ -52,6 +66,22 @@ impl ProtectedResource {
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.resource_name = Some(name.into());
+        self
+    }
+
+    /// Names the keys the resource signs with.
+    #[must_use]
+    pub fn with_keys(mut self, jwks_uri: impl Into<String>) -> Self {
+        self.jwks_uri = Some(jwks_uri.into());
+        self
+    }
+
+    /// Says that proofs of possession are taken (RFC 9449), with which algorithms, and whether nothing else is.
+    #[must_use]
+    pub fn with_possession(mut self, algorithms: &[Algorithm], required: bool) -> Self {
+        self.dpop_signing_alg_values_supported =
+            algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        self.dpop_bound_access_tokens_required = Some(required);
         self
     }
 

@@ -50,7 +50,8 @@ impl TrustedIssuer {
     }
 
     /// Whether some subjects are accepted and others are not. A list that any subject fits is no list.
-    pub(crate) fn is_selective(&self) -> bool {
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
         let selective =
             |patterns: &[Pattern]| !patterns.is_empty() && !patterns.iter().any(Pattern::is_anything);
         selective(&self.subjects) || self.claims.iter().any(|(_, patterns)| selective(patterns))

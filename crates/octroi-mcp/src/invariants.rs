@@ -8,8 +8,9 @@ use crate::{
     digest::arguments_digest,
     era::{Era, era},
     headers, json,
-    message::{Message, ScanError, scan, without_meta},
-    reply, sse, tools,
+    lists::{self, List},
+    message::{self, Message, ScanError, scan, without_meta},
+    reply, sse,
 };
 
 /// The envelope never panics; the scan and the validator agree; spans are exact; edits keep a document valid and touch
@@ -56,6 +57,7 @@ fn judged_message(message: &Message<'_>) {
         let turned = [b"{", turned.join(&b" , "[..]).as_slice(), b"}"].concat();
         assert_eq!(arguments_digest(Some(arguments)), arguments_digest(Some(&turned)));
     }
+    marked(message);
     let Some(meta) = &message.params.meta else { return };
     assert_eq!(meta.raw(), &message.raw[meta.span()]);
     for member in meta.members() {
@@ -71,6 +73,30 @@ fn judged_message(message: &Message<'_>) {
     }
 }
 
+/// A member that is set in `_meta` is there once, and nothing else has changed.
+fn marked(message: &Message<'_>) {
+    let limits = json::Limits::default();
+    let Ok(first) = scan(&message::with_meta(message, &["drop"], &[("mark", b"[1]")]), &limits).map(owned)
+    else {
+        // One member more may be one too many.
+        return;
+    };
+    assert_eq!(first.0, (message.kind, message.method.clone().into_owned()));
+    let before = message.params.meta.as_ref();
+    let others = before.map_or(0, |meta| {
+        meta.members().iter().filter(|member| member.key != "mark" && member.key != "drop").count()
+    });
+    assert_eq!(first.1, others + 1);
+}
+
+/// Kind and method of a message, and how many members its `_meta` has, `mark` among them.
+fn owned(message: Message<'_>) -> ((message::Kind, String), usize) {
+    let meta = message.params.meta.as_ref();
+    assert!(meta.is_some_and(|meta| meta.get("mark").is_some_and(|mark| mark.value == b"[1]")));
+    assert!(meta.is_some_and(|meta| meta.get("drop").is_none()));
+    ((message.kind, message.method.into_owned()), meta.map_or(0, |meta| meta.members().len()))
+}
+
 fn exact(doc: &[u8], span: &Range<usize>, value_span: &Range<usize>, value: &[u8]) {
     assert_eq!(doc[span.start], b'"');
     assert_eq!(span.end, value_span.end);
@@ -82,7 +108,7 @@ fn exact(doc: &[u8], span: &Range<usize>, value_span: &Range<usize>, value: &[u8
 fn any_bytes(body: &[u8]) {
     let _ = reply::outcome(body);
     let _ = arguments_digest(Some(body));
-    let _ = tools::rewrite(body, |_| tools::Edit::Drop, &[b"{}".to_vec()]);
+    let _ = lists::rewrite(List::Tools, body, |_| lists::Edit::Drop, &[b"{}".to_vec()]);
     let _ = json::with_member(body, "a", b"1");
     let spans: Vec<_> = json::members(body).map(|member| member.span).collect();
     let _ = json::without(body, &spans);
@@ -125,21 +151,21 @@ fn walked(raw: &[u8]) {
 /// A valid document taken as a `tools/list` result.
 fn listed(raw: &[u8]) {
     let limits = json::Limits { max_depth: 80, ..json::Limits::default() };
-    let count = tools::tools(raw).count();
+    let count = lists::entries(List::Tools, raw).count();
     let mark = vec![("dev.octroi/mark".to_owned(), b"1".to_vec())];
-    if let Some(marked) = tools::rewrite(raw, |_| tools::Edit::Meta(mark.clone()), &[]) {
+    if let Some(marked) = lists::rewrite(List::Tools, raw, |_| lists::Edit::Meta(mark.clone()), &[]) {
         assert_eq!(json::validate(&marked, &limits), Ok(()));
-        assert_eq!(tools::tools(&marked).count(), count);
+        assert_eq!(lists::entries(List::Tools, &marked).count(), count);
     }
     let tool = br#"{"name":"balance"}"#.to_vec();
     let mut turn = 0;
-    let every_other = |_: &tools::Tool<'_>| {
+    let every_other = |_: &lists::Entry<'_>| {
         turn += 1;
-        if turn % 2 == 0 { tools::Edit::Drop } else { tools::Edit::Keep }
+        if turn % 2 == 0 { lists::Edit::Drop } else { lists::Edit::Keep }
     };
-    if let Some(changed) = tools::rewrite(raw, every_other, &[tool.clone(), tool]) {
+    if let Some(changed) = lists::rewrite(List::Tools, raw, every_other, &[tool.clone(), tool]) {
         assert_eq!(json::validate(&changed, &limits), Ok(()));
-        assert_eq!(tools::tools(&changed).count(), count - count / 2 + 2);
+        assert_eq!(lists::entries(List::Tools, &changed).count(), count - count / 2 + 2);
     }
 }
 

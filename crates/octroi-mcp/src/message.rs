@@ -9,7 +9,7 @@ pub use error::ScanError;
 pub use params::{Meta, Params};
 pub use scan::scan;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use smallvec::SmallVec;
 
@@ -96,6 +96,37 @@ pub fn without_meta(msg: &Message<'_>, keys: &[&str]) -> Option<Vec<u8>> {
     let named = members.iter().filter(|member| keys.contains(&&*member.key));
     let spans: SmallVec<[_; 4]> = named.map(|member| member.span.clone()).collect();
     (!spans.is_empty()).then(|| json::without(msg.raw, &spans))
+}
+
+/// The body with the members `drop` of `params._meta` left out and those of `set` (key, raw JSON value) put there, which no
+/// other member of their name survives. `_meta`, and `params`, are added where missing; every other byte is kept.
+#[must_use]
+pub fn with_meta(msg: &Message<'_>, drop: &[&str], set: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut added = Vec::new();
+    for (key, value) in set {
+        added.extend_from_slice(if added.is_empty() { b"" } else { b"," });
+        json::write_string(&mut added, key);
+        added.push(b':');
+        added.extend_from_slice(value);
+    }
+    let Some(meta) = &msg.params.meta else {
+        let meta = [b"{", added.as_slice(), b"}"].concat();
+        let params = json::with_member(msg.params.raw.unwrap_or(b"{}"), "_meta", &meta);
+        return json::with_member(msg.raw, "params", &params);
+    };
+    let goes = |key: &str| drop.contains(&key) || set.iter().any(|(new, _)| *new == key);
+    let mut changes: Vec<(Range<usize>, json::Change)> = meta
+        .members()
+        .iter()
+        .filter(|member| goes(&member.key))
+        .map(|member| (member.span.clone(), json::Change::Remove))
+        .collect();
+    if !added.is_empty() && changes.len() < meta.members().len() {
+        added.insert(0, b',');
+    }
+    let end = meta.span().end - 1;
+    changes.push((end..end, json::Change::Put(added)));
+    json::apply(msg.raw, &changes)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The operator's pages: health, metrics, the ledger.
+//! The operator's pages: health, metrics, the ledger, and who may no longer call.
 //!
 //! On the gate's own listener they answer to this machine only: a peer on the loopback interface whose request no
 //! proxy has passed on.
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use octroi_identity::SigningKeys;
 use octroi_ledger::Ledger;
 use serde_json::json;
 
 use crate::endpoint::Endpoint;
-use crate::metrics;
+use crate::{identity_pages, metrics};
 
 /// Headers that a proxy adds to what it passes on.
 const FORWARDED: [HeaderName; 3] =
@@ -28,16 +29,31 @@ pub(crate) enum AdminPage {
     Metrics,
     /// `/ledger`: revenue, calls, holds.
     Ledger,
+    /// `/identity/forget`: every verdict on a token.
+    Forget,
+    /// `/identity/revoke`: a token, or everything a subject holds.
+    Revoke,
+    /// `/identity/rotate`: a new key for statements about callers.
+    Rotate,
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 3] = [Self::Health, Self::Metrics, Self::Ledger];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Health, Self::Metrics, Self::Ledger, Self::Forget, Self::Revoke, Self::Rotate];
+
+    /// Whether the page changes something, and is asked by POST.
+    pub(crate) const fn changes(self) -> bool {
+        matches!(self, Self::Forget | Self::Revoke | Self::Rotate)
+    }
 
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Health => "/health",
             Self::Metrics => "/metrics",
             Self::Ledger => "/ledger",
+            Self::Forget => "/identity/forget",
+            Self::Revoke => "/identity/revoke",
+            Self::Rotate => "/identity/rotate",
         }
     }
 }
@@ -47,15 +63,32 @@ impl AdminPage {
 pub struct Admin {
     endpoints: Vec<Arc<Endpoint>>,
     ledger: Option<Ledger>,
+    signing: Option<Arc<SigningKeys>>,
     metrics: bool,
     anyone: bool,
 }
 
 impl Admin {
-    /// Pages about `endpoints` and `ledger`. With `anyone`, callers from other machines are answered too: for a listener of
+    /// Pages about `endpoints`, `ledger` and the keys that statements about callers are signed with. With `anyone`, callers from other machines are answered too: for a listener of
     /// its own that the operator put where only he can reach it.
-    pub fn new(endpoints: Vec<Arc<Endpoint>>, ledger: Option<Ledger>, metrics: bool, anyone: bool) -> Self {
-        Self { endpoints, ledger, metrics, anyone }
+    pub fn new(
+        endpoints: Vec<Arc<Endpoint>>,
+        ledger: Option<Ledger>,
+        signing: Option<Arc<SigningKeys>>,
+        metrics: bool,
+        anyone: bool,
+    ) -> Self {
+        Self { endpoints, ledger, signing, metrics, anyone }
+    }
+
+    /// The keys that statements about callers are signed with.
+    pub(crate) fn signing_keys(&self) -> Option<&SigningKeys> {
+        self.signing.as_deref()
+    }
+
+    /// Whether a request may change something: the operator's own, and not a web page's that the operator's browser opened.
+    pub(crate) fn may_change(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
+        self.is_operator(headers, peer) && !headers.contains_key(header::ORIGIN)
     }
 
     pub(crate) async fn answer(
@@ -63,10 +96,16 @@ impl Admin {
         page: AdminPage,
         method: &Method,
         headers: &HeaderMap,
+        body: &[u8],
         peer: SocketAddr,
     ) -> Response<Bytes> {
-        if method != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
+        if page.changes() && !self.may_change(headers, peer) {
+            return text(StatusCode::NOT_FOUND, "there is nothing at this path\n".to_owned());
+        }
+        let (wanted, use_it) =
+            if page.changes() { (Method::POST, "use POST\n") } else { (Method::GET, "use GET\n") };
+        if *method != wanted {
+            return text(StatusCode::METHOD_NOT_ALLOWED, use_it.to_owned());
         }
         if page == AdminPage::Health {
             return text(StatusCode::OK, "ok\n".to_owned());
@@ -77,6 +116,9 @@ impl Admin {
         match page {
             AdminPage::Metrics if self.metrics => text(StatusCode::OK, metrics::render(&self.endpoints)),
             AdminPage::Ledger => self.ledger().await,
+            AdminPage::Forget => identity_pages::forget(&self.endpoints),
+            AdminPage::Revoke => identity_pages::revoke(&self.endpoints, body),
+            AdminPage::Rotate => identity_pages::rotate(self.signing.as_deref()),
             _ => text(StatusCode::NOT_FOUND, "there is nothing at this path\n".to_owned()),
         }
     }
@@ -108,7 +150,7 @@ impl Admin {
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Bytes> {
+pub(crate) fn text(status: StatusCode, body: String) -> Response<Bytes> {
     let mut reply = Response::new(Bytes::from(body));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();

@@ -35,14 +35,28 @@ pub struct Metadata {
 }
 
 impl Endpoint {
-    /// Puts `gate` in front of `upstream`. `resource` is the public URL of the endpoint.
-    pub fn new(path: String, resource: &Url, gate: Gate, upstream: Upstream, origins: OriginRules) -> Self {
+    /// Puts `gate` in front of `upstream`. `resource` is the public URL of the endpoint, `keys` that of the key set its
+    /// statements about callers are signed with.
+    pub fn new(
+        path: String,
+        resource: &Url,
+        keys: Option<String>,
+        gate: Gate,
+        upstream: Upstream,
+        origins: OriginRules,
+    ) -> Self {
         let gate = Arc::new(gate);
         let metadata = gate.identity().map(|desk| {
             let scopes = desk.required_scopes().iter().cloned().chain(gate.policy().scopes());
-            let document = ProtectedResource::new(resource, desk.verifier().issuers())
+            let mut document = ProtectedResource::new(resource, desk.verifier().issuers())
                 .with_scopes(scopes)
                 .with_name(gate.service());
+            if let Some(possession) = desk.possession() {
+                document = document.with_possession(possession.verifier.algorithms(), possession.required);
+            }
+            if let Some(keys) = &keys {
+                document = document.with_keys(keys);
+            }
             Metadata { paths: well_known_paths(resource), document: document.to_json() }
         });
         let service = GateLayer::new(Arc::clone(&gate)).layer(upstream.clone());

@@ -7,18 +7,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use octroi_gate::{AccessTokens, GateBody, RequestBody, Till};
 use serde_json::{Value, json};
 use tower::Service;
 
 use crate::admin::{Admin, AdminPage};
+use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::free_door::{self, Asset, Step};
 use crate::upstream::UpstreamBody;
 
+/// Where the keys are published that statements about callers are signed with (RFC 7517).
+pub const JWKS_PATH: &str = "/.well-known/octroi/callers.json";
+
 /// The body of every reply of the gate.
 pub type ReplyBody = Either<GateBody<UpstreamBody>, Full<Bytes>>;
+
+/// Longest body of a request to one of the operator's pages, in bytes: an access token and its frame.
+const ADMIN_BYTES_MAX: usize = 32 * 1024;
 
 /// What answers at a path.
 enum Route {
@@ -31,6 +38,7 @@ enum Route {
     CheckToken(Arc<AccessTokens>),
     TokenKeys(Arc<AccessTokens>),
     Metadata(Bytes),
+    Keys,
     Admin(AdminPage),
 }
 
@@ -48,6 +56,9 @@ impl Routes {
         let mut by_path = HashMap::new();
         for page in AdminPage::ALL {
             by_path.insert(page.path().to_owned(), Route::Admin(page));
+        }
+        if admin.signing_keys().is_some() {
+            by_path.insert(JWKS_PATH.to_owned(), Route::Keys);
         }
         for endpoint in endpoints {
             let at = |suffix: &str| format!("{}{suffix}", endpoint.path);
@@ -93,11 +104,39 @@ impl Routes {
             Some(Route::CheckToken(tokens)) => free_door::check_token(tokens, request).await,
             Some(Route::TokenKeys(tokens)) => free_door::keys(tokens, request.method()),
             Some(Route::Metadata(document)) => metadata(request.method(), document),
-            Some(Route::Admin(page)) => {
-                whole(self.admin.answer(*page, request.method(), request.headers(), peer).await)
-            }
+            Some(Route::Keys) => match self.admin.signing_keys() {
+                Some(keys) => {
+                    metadata(request.method(), &Bytes::from(keys.key_set(unix_seconds()).to_string()))
+                }
+                None => {
+                    json_reply(StatusCode::NOT_FOUND, &json!({"message": "there is nothing at this path"}))
+                }
+            },
+            Some(Route::Admin(page)) => self.admin(*page, request, peer).await,
             None => json_reply(StatusCode::NOT_FOUND, &json!({"message": "there is nothing at this path"})),
         }
+    }
+}
+
+impl Routes {
+    /// One of the operator's pages. Only those that change something have a body, which is short.
+    async fn admin<B>(&self, page: AdminPage, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
+    where
+        B: RequestBody + 'static,
+    {
+        let (head, body) = request.into_parts();
+        let body = if page.changes() && self.admin.may_change(&head.headers, peer) {
+            match Limited::new(body, ADMIN_BYTES_MAX).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(_) => {
+                    let message = format!("the body is at most {ADMIN_BYTES_MAX} bytes");
+                    return json_reply(StatusCode::PAYLOAD_TOO_LARGE, &json!({"message": message}));
+                }
+            }
+        } else {
+            Bytes::new()
+        };
+        whole(self.admin.answer(page, &head.method, &head.headers, &body, peer).await)
     }
 }
 

@@ -28,8 +28,12 @@ pub const META_AUTHORIZATION: &str = "authorization";
 pub const META_PAYMENT: &str = "dev.octroi/payment";
 /// `_meta` key of the number of calls a challenge should be made for.
 pub const META_CALLS: &str = "dev.octroi/calls";
-/// Every `_meta` key that is for the gate alone and is removed before the upstream sees the body.
-pub const META_KEYS: [&str; 3] = [META_AUTHORIZATION, META_PAYMENT, META_CALLS];
+/// `_meta` key under which the gate tells an upstream who calls.
+pub const META_CALLER: &str = "dev.octroi/caller";
+/// `_meta` key of the same in the shape that LeanMCP's servers know.
+pub const META_AUTH_USER: &str = "authUser";
+/// Every `_meta` key that the upstream never sees from a caller: credentials, and what only the gate may say.
+pub const META_KEYS: [&str; 5] = [META_AUTHORIZATION, META_PAYMENT, META_CALLS, META_CALLER, META_AUTH_USER];
 
 /// Header of both proofs in one line.
 const COMPOSITE: &str = "x-mcp-auth-composite";
@@ -37,6 +41,8 @@ const COMPOSITE: &str = "x-mcp-auth-composite";
 const PAYMENT_AUTHORIZATION: &str = "payment-authorization";
 /// Headers of a hexadecimal macaroon that carries its preimage as a caveat (Aperture).
 const MACAROON: [&str; 2] = ["macaroon", "grpc-metadata-macaroon"];
+/// Header of a proof of possession (RFC 9449 §4.1).
+const DPOP: &str = "dpop";
 /// Header of a solved puzzle.
 const POW_SOLUTION: &str = "x-pow-solution";
 /// Header of the number of calls a challenge should be made for.
@@ -65,6 +71,10 @@ pub struct Token<'a> {
 pub struct Presented<'a> {
     /// The access token.
     pub token: Option<Token<'a>>,
+    /// Whether the access token stands in `_meta` and in no header.
+    pub token_in_meta: bool,
+    /// The proofs that the sender holds the key of the access token (`DPoP`, RFC 9449), not yet judged: one, if all is well.
+    pub possessions: Vec<&'a str>,
     /// The proof of payment or of work.
     pub proof: Option<Proof>,
     /// How many calls the caller would like to buy at once, if it said so.
@@ -141,6 +151,10 @@ impl<'a> Presented<'a> {
         let text = |label| value.to_str().map_err(|_| CredentialsError::NotText(label));
         match name {
             COMPOSITE => self.read_composite(text(COMPOSITE)?),
+            DPOP => {
+                self.possessions.push(text(DPOP)?);
+                Ok(())
+            }
             PAYMENT_AUTHORIZATION => {
                 self.speaks_402 = true;
                 for (scheme, credential) in credentials(text(PAYMENT_AUTHORIZATION)?) {
@@ -196,6 +210,7 @@ impl<'a> Presented<'a> {
             if !kind.eq_ignore_ascii_case("bearer") {
                 return Err(CredentialsError::MetaAuthorization);
             }
+            self.token_in_meta = self.token.is_none();
             self.add_token(TokenScheme::Bearer, token)?;
         }
         if let Some(member) = meta.get(META_PAYMENT) {

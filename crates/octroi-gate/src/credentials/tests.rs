@@ -126,6 +126,16 @@ fn two_different_credentials_of_one_kind_are_refused() {
 }
 
 #[test]
+fn one_proof_of_possession_comes_beside_a_token() {
+    let map = headers(&[("authorization", format!("DPoP {JWT}")), ("dpop", "p.r.f".to_owned())]);
+    let read = read_headers(&map).expect("read");
+    assert_eq!(read.possessions.as_slice(), ["p.r.f"]);
+    assert_eq!(read.token.map(|token| token.scheme), Some(TokenScheme::Dpop));
+    let twice = headers(&[("dpop", "p.r.f".to_owned()), ("dpop", "p.r.f".to_owned())]);
+    assert_eq!(read_headers(&twice).expect("read").possessions.len(), 2, "judged with the token");
+}
+
+#[test]
 fn what_cannot_be_read_as_payment_waits_for_identity_to_be_judged() {
     for value in ["L402 nonsense", "L402 m1,m2:aa", "L402 :", "LSAT AgE=:zz"] {
         let map = headers(&[("authorization", value.to_owned())]);

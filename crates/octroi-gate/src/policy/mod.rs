@@ -3,13 +3,20 @@
 //! Looking up a rule is one hash of the name for exact rules and a walk over the patterns otherwise. Of several
 //! patterns that match, the one that fixes most characters wins, and of equals the one written first.
 
+mod fine;
 mod pattern;
 mod rule;
+mod scopes;
+mod standing;
 
 use std::collections::HashMap;
 
+pub use fine::{FineRules, Judgement, Question};
 pub use pattern::Pattern;
+pub(crate) use rule::OPEN;
 pub use rule::Rule;
+pub use scopes::ScopeHierarchy;
+pub use standing::Standing;
 
 /// What kind of thing a priced call names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +79,8 @@ pub struct Policy {
     pub resources: Rules,
     /// Rules for `prompts/get`.
     pub prompts: Rules,
+    /// Which scopes contain others.
+    pub hierarchy: ScopeHierarchy,
 }
 
 impl Policy {

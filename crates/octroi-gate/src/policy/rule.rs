@@ -1,5 +1,6 @@
 //! What one call needs and costs.
 
+use super::Standing;
 use crate::limit::Rate;
 use crate::price::Price;
 
@@ -16,6 +17,8 @@ pub struct Rule {
     pub price: Option<Price>,
     /// How many calls a day each caller has for nothing before they cost something.
     pub free_per_day: u32,
+    /// Roles, groups and organisations the caller must have.
+    pub standing: Standing,
     /// Whether a proof of work may stand in for the price.
     pub work_accepted: bool,
     /// How often one caller may call it.
@@ -24,12 +27,16 @@ pub struct Rule {
     pub charge_failed: bool,
 }
 
+/// [`Rule::FREE`], for those that need it to stay.
+pub(crate) static OPEN: Rule = Rule::FREE;
+
 impl Rule {
     /// Open to everybody and free of charge.
     pub const FREE: Self = Self {
         forbidden: false,
         requires_identity: false,
         scopes: Vec::new(),
+        standing: Standing::ANYTHING,
         price: None,
         free_per_day: 0,
         work_accepted: false,
@@ -40,6 +47,11 @@ impl Rule {
     /// Closed to everybody.
     pub fn forbidden() -> Self {
         Self { forbidden: true, ..Self::FREE }
+    }
+
+    /// Whether nobody can pass without an access token.
+    pub fn asks_who(&self) -> bool {
+        self.requires_identity || !self.scopes.is_empty() || !self.standing.is_anything()
     }
 
     /// Open to anybody with a valid access token, free of charge.

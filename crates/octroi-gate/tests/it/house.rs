@@ -13,11 +13,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use octroi_gate::policy::{Pattern, Policy, Rule, Rules};
+use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
 use octroi_gate::price::Price;
 use octroi_gate::{
-    BoxError, ChallengeStyle, Gate, GateBody, GateLayer, GateParts, Limits, RequestHeaders, Till,
-    TillSettings,
+    BoxError, ChallengeStyle, Gate, GateBody, GateLayer, GateParts, Limits, Till, TillSettings,
 };
 use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms, TokenId};
 use octroi_ledger::{Ledger, LedgerConfig, Voucher};
@@ -217,15 +216,7 @@ fn now() -> u64 {
 }
 
 fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule) -> GateParts {
-    let free = || Rules::new([], Rule::FREE);
     GateParts {
-        service: "mcp".to_owned(),
-        policy: Policy {
-            tools: Rules::new([(Pattern::new("paid"), rule)], Rule::forbidden()),
-            resources: free(),
-            prompts: free(),
-        },
-        identity: None,
         till: Some(Arc::new(Till::new(TillSettings {
             keys: Arc::clone(keys),
             ledger: ledger.clone(),
@@ -235,14 +226,9 @@ fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule) -> GateParts {
             calls_max: 1,
             work: None,
         }))),
-        own_tools: None,
         challenge: ChallengeStyle::Http,
-        request_headers: RequestHeaders::default(),
-        limits: Limits {
-            body_bytes_max: 1 << 20,
-            reply_bytes_max: 4096,
-            json: octroi_mcp::json::Limits::default(),
-        },
+        limits: Limits { reply_bytes_max: 4096, ..Limits::default() },
+        ..GateParts::new("mcp", policy(rule))
     }
 }
 
@@ -260,3 +246,14 @@ pub(crate) const FINAL_FAILED: &str =
 
 pub(crate) const FINAL_START: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,";
 pub(crate) const FINAL_END: &str = "\"result\":{\"content\":[]}}\n\n";
+
+/// The paid tool by `rule`, every other one closed, everything else open.
+fn policy(rule: Rule) -> Policy {
+    let free = || Rules::new([], Rule::FREE);
+    Policy {
+        tools: Rules::new([(Pattern::new("paid"), rule)], Rule::forbidden()),
+        resources: free(),
+        prompts: free(),
+        hierarchy: ScopeHierarchy::default(),
+    }
+}

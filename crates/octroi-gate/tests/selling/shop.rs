@@ -10,11 +10,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use octroi_gate::invoices::{InvoiceDesk, InvoiceSettings, MintLimits};
-use octroi_gate::policy::{Pattern, Policy, Rule, Rules};
+use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
 use octroi_gate::price::Price;
-use octroi_gate::{
-    BoxError, ChallengeStyle, Gate, GateLayer, GateParts, Limits, Rate, RequestHeaders, Till, TillSettings,
-};
+use octroi_gate::{BoxError, ChallengeStyle, Gate, GateLayer, GateParts, Limits, Rate, Till, TillSettings};
 use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms};
 use octroi_ledger::{Ledger, LedgerConfig, Voucher};
 use serde_json::Value;
@@ -101,15 +99,7 @@ impl Shop {
         let node = Arc::new(ScriptedNode::default());
         let desk = Arc::new(InvoiceDesk::new(Arc::clone(&node) as _, settings).expect("randomness"));
         let rule = Rule { price: Some(Price::fixed(Msat::new(PRICE))), ..Rule::FREE };
-        let free = || Rules::new([], Rule::FREE);
         let gate = Gate::new(GateParts {
-            service: "mcp".to_owned(),
-            policy: Policy {
-                tools: Rules::new([(Pattern::new("paid"), rule)], Rule::forbidden()),
-                resources: free(),
-                prompts: free(),
-            },
-            identity: None,
             till: Some(Arc::new(Till::new(TillSettings {
                 keys: Arc::clone(&keys),
                 ledger: ledger.clone(),
@@ -119,14 +109,9 @@ impl Shop {
                 calls_max: 100,
                 work: None,
             }))),
-            own_tools: None,
             challenge: ChallengeStyle::Http,
-            request_headers: RequestHeaders::default(),
-            limits: Limits {
-                body_bytes_max: 1 << 20,
-                reply_bytes_max: 4096,
-                json: octroi_mcp::json::Limits::default(),
-            },
+            limits: Limits { reply_bytes_max: 4096, ..Limits::default() },
+            ..GateParts::new("mcp", policy(rule))
         });
         Self { node, desk, ledger, keys, gate: Arc::new(gate), _folder: folder }
     }
@@ -182,5 +167,16 @@ impl Shop {
 
     pub(crate) fn made(&self) -> u64 {
         self.node.made.load(SeqCst)
+    }
+}
+
+/// The paid tool by `rule`, every other one closed, everything else open.
+fn policy(rule: Rule) -> Policy {
+    let free = || Rules::new([], Rule::FREE);
+    Policy {
+        tools: Rules::new([(Pattern::new("paid"), rule)], Rule::forbidden()),
+        resources: free(),
+        prompts: free(),
+        hierarchy: ScopeHierarchy::default(),
     }
 }

@@ -222,3 +222,25 @@ fn debug_shows_no_credential() {
     assert!(!shown.contains("SECRET") && !shown.contains("83, 69, 67"), "{shown}");
     assert!(shown.contains("tools/call") && shown.contains("authorization"), "{shown}");
 }
+
+#[test]
+fn members_of_meta_are_set_once_whatever_stood_there() {
+    let put = |body: &str| {
+        let message = read(body).unwrap();
+        String::from_utf8(with_meta(&message, &["gone"], &[("who", b"{\"a\":1}"), ("x", b"2")])).unwrap()
+    };
+    let request = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping"{params}}}"#);
+    let set = r#""who":{"a":1},"x":2"#;
+    for (before, after) in [
+        ("", format!(r#","params":{{"_meta":{{{set}}}}}"#)),
+        (r#","params":{"a":1}"#, format!(r#","params":{{"a":1,"_meta":{{{set}}}}}"#)),
+        (r#","params":{"_meta":{}}"#, format!(r#","params":{{"_meta":{{{set}}}}}"#)),
+        (r#","params":{"_meta":{"who":0,"gone":1}}"#, format!(r#","params":{{"_meta":{{{set}}}}}"#)),
+        (
+            r#","params":{"_meta":{"\u0077ho":0, "k":1 ,"x":[1]},"z":1}"#,
+            format!(r#","params":{{"_meta":{{ "k":1 ,{set}}},"z":1}}"#),
+        ),
+    ] {
+        assert_eq!(put(&request(before)), request(&after), "{before}");
+    }
+}

@@ -50,7 +50,7 @@ where
     if matches!(step, Step::Status) {
         return json_reply(StatusCode::OK, &super::status(&place));
     }
-    let caller = match gate.caller_of(request.headers()).await {
+    let caller = match gate.caller_of(request.method(), request.headers()).await {
         Ok(caller) => caller,
         Err(refusal) => return refused(&refusal),
     };

@@ -33,14 +33,20 @@ fn of_server(server: &ServerConfig) -> Value {
             "calls": pow.calls,
             "ttl_seconds": pow.ttl.as_secs(),
         })),
-        "issuer": server.identity.as_ref().map(|identity| identity.issuer.as_str()),
-        "audience": server.identity.as_ref().map(|identity| &identity.audiences),
+        "issuer": server.identity.as_ref().map(|identity| identity.issuer()),
+        "audience": server.identity.as_ref().map(|identity| &identity.tokens.audiences),
+        "provider": server.identity.as_ref().map(|identity| identity.preset.name()),
         "required_scopes": server.identity.as_ref().map(|identity| &identity.required_scopes),
         "tools": rules(&server.tools),
         "resources": rules(&server.resources),
         "prompts": rules(&server.prompts),
         "default": of_default(&server.default),
         "default_reads": of_default(&server.default_reads),
+        "lists": if server.filtered_lists { "filtered" } else { "open" },
+        "cedar": server.cedar.as_ref().map(|cedar| json!({
+            "policies": cedar.path.display().to_string(),
+            "count": cedar.count,
+        })),
     })
 }
 
@@ -55,6 +61,11 @@ fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
         "price": rule.price.as_ref().map(octroi_gate::announced),
         "free_per_day": rule.free_per_day,
         "pow_difficulty": pow.map(|pow| pow.rest_bits()),
+        "roles": rule.standing.roles,
+        "all_roles": rule.standing.all_roles,
+        "groups": rule.standing.groups,
+        "all_groups": rule.standing.all_groups,
+        "organisations": rule.standing.organisations,
         "rate_limit": rule.rate_limit.map(|limit| json!({
             "calls": limit.calls.get(),
             "per_seconds": limit.per.as_secs(),

@@ -10,7 +10,7 @@ use crate::config::{
 };
 
 const HEADINGS: [&str; 7] =
-    ["call", "identity", "scopes", "price", "proof of work", "limit per caller", "when it fails"];
+    ["call", "identity", "needs", "price", "proof of work", "limit per caller", "when it fails"];
 
 pub(super) fn of_config(config: &Config) -> String {
     let mut text = format!("listens on   {}\n", config.listen);
@@ -58,14 +58,21 @@ fn of_server(text: &mut String, server: &ServerConfig) {
         &format!("{} -> {}", server.resource, upstream(server)),
     );
     if let Some(identity) = &server.identity {
-        line(text, "issuer", &identity.issuer);
-        line(text, "audience", &identity.audiences.join(", "));
+        line(text, "issuer", &format!("{} ({})", identity.issuer(), identity.preset));
+        line(text, "audience", &identity.tokens.audiences.join(", "));
+        for trusted in &identity.tokens.trusted_issuers {
+            let issuers = trusted.provider.issuers.join(", ");
+            line(text, "also trusts", &format!("{issuers} ({})", trusted.provider.name));
+        }
         if !identity.required_scopes.is_empty() {
             line(text, "scopes", &identity.required_scopes.join(" "));
         }
     }
     if let Some(pow) = server.payment.as_ref().and_then(|payment| payment.pow) {
         line(text, "free door", &free_door(&pow));
+    }
+    if let Some(cedar) = &server.cedar {
+        line(text, "Cedar", &format!("{} policies in {}", cedar.count, cedar.path.display()));
     }
     text.push('\n');
     if server.upstream == Upstream::None {
@@ -127,12 +134,32 @@ fn row(subject: &str, rule: &Rule, pow: Option<PowConfig>) -> Vec<String> {
     vec![
         subject.to_owned(),
         if rule.requires_identity { "required" } else { "-" }.to_owned(),
-        if rule.scopes.is_empty() { none() } else { rule.scopes.join(" ") },
+        standing(rule),
         rule.price.as_ref().map_or_else(|| "free".to_owned(), |price| price::said(price, rule.free_per_day)),
         work,
         rule.rate_limit.map_or_else(none, rate),
         failure,
     ]
+}
+
+/// Scopes, then roles, groups and organisations: `|` between those of which one is enough, `+` between those that all are
+/// needed.
+fn standing(rule: &Rule) -> String {
+    let asked = &rule.standing;
+    let mut parts = vec![rule.scopes.join(" ")];
+    for (kind, names, joint) in [
+        ("role", &asked.roles, "|"),
+        ("roles", &asked.all_roles, "+"),
+        ("group", &asked.groups, "|"),
+        ("groups", &asked.all_groups, "+"),
+        ("organisation", &asked.organisations, "|"),
+    ] {
+        if !names.is_empty() {
+            parts.push(format!("{kind} {}", names.join(joint)));
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
 
 fn refused(subject: &str) -> Vec<String> {

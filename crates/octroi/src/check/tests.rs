@@ -22,7 +22,7 @@ impl crate::config::Outside for NoSurroundings {
 fn the_table_says_what_each_tool_asks() {
     let shown = table::of_config(&minimal());
     let table = "
-  call                          identity  scopes  price      proof of work                limit per caller  when it fails
+  call                          identity  needs   price      proof of work                limit per caller  when it fails
   image_describe                required  -       3 sat      20 bits for 5 calls in 300 s  -                 credited back
 ";
     let lines: Vec<&str> = shown.lines().collect();
@@ -33,7 +33,7 @@ fn the_table_says_what_each_tool_asks() {
     let column = |needle: &str| lines.iter().find_map(|line| line.find(needle)).unwrap();
     assert_eq!(column("price"), column("3 sat"));
     assert_eq!(column("price"), column("1700 msat"));
-    assert!(shown.contains("obo_enabled has no effect"), "{shown}");
+    assert!(shown.contains("obo_enabled does nothing without"), "{shown}");
 }
 
 #[test]

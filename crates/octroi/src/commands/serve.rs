@@ -84,7 +84,7 @@ async fn over_stdio(gate: Gate) -> Result<(), StartError> {
     let Some(endpoint) = gate.endpoints.first().filter(|_| gate.endpoints.len() == 1) else {
         return Err(StartError::Value("--stdio serves one MCP server: configure exactly one".to_owned()));
     };
-    let service = endpoint.service.clone();
+    let service = endpoint.service.clone().without_http();
     let front = stdio_front::serve(service, tokio::io::stdin(), tokio::io::stdout(), FRONT);
     tokio::select! {
         ended = front => if let Err(error) = ended { tracing::warn!(%error, "standard input or output broke") },

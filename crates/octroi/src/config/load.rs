@@ -71,7 +71,7 @@ impl Config {
         for server in &mut self.servers {
             let Some(resource) = ServerConfig::resource_under(&public_url, &server.path) else { continue };
             let before = std::mem::replace(&mut server.resource, resource);
-            let audiences = server.identity.iter_mut().flat_map(|identity| &mut identity.audiences);
+            let audiences = server.identity.iter_mut().flat_map(|identity| &mut identity.tokens.audiences);
             for audience in audiences.filter(|audience| **audience == before.as_str()) {
                 *audience = server.resource.to_string();
             }

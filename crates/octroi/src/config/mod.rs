@@ -9,6 +9,8 @@
 
 mod address;
 mod args;
+mod cedar;
+mod identity;
 pub mod invariants;
 mod lightning;
 mod load;
@@ -26,17 +28,22 @@ mod tree;
 mod wallet;
 
 pub use args::ConfigArgs;
+pub use cedar::CedarConfig;
+pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend, LightningConfig,
     Network, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
-pub use model::{AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, SecretsConfig};
+pub use model::{
+    AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, SecretsConfig, SigningKeySource,
+};
 pub use outside::{Outside, Process};
 pub use secret::Secret;
+use server::SINGLE_NAME;
 pub use server::{
-    ChallengeStyle, DefaultPolicy, GateTools, IdentityConfig, Limits, PaymentConfig, PowBind, PowConfig,
-    Provider, RateLimit, Rule, ServerConfig, Timeouts, Upstream,
+    ChallengeStyle, DefaultPolicy, GateTools, Limits, PaymentConfig, PowBind, PowConfig, RateLimit, Rule,
+    ServerConfig, Timeouts, Upstream,
 };
 pub use tree::Format;
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::{LightningConfig, Secret, ServerConfig};
 
 /// Everything the gate needs to run, checked and with every default filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where the gate listens; port 0 asks the system for a free one.
     pub listen: SocketAddr,
@@ -49,6 +49,8 @@ pub struct SecretsConfig {
     pub master_key_number: u32,
     /// Former keys (checked as above) by their numbers, whose credentials are still honoured; at most 7.
     pub previous_keys: Vec<(u32, Secret)>,
+    /// What statements about callers are signed with.
+    pub signing_key: SigningKeySource,
 }
 
 /// Where the master key comes from.
@@ -57,6 +59,15 @@ pub enum MasterKeySource {
     /// 64 hexadecimal digits, checked; [`Secret::hex_key`] gives the 32 bytes.
     Given(Secret),
     /// The file to read it from, to be created with mode 0600 when it does not exist: `octroi.key` beside the ledger.
+    File(PathBuf),
+}
+
+/// Where the keys come from that statements about callers are signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigningKeySource {
+    /// One key of the operator's in PEM, checked.
+    Given(Secret),
+    /// The file they are kept in, made when it is first needed: `octroi-signing.json` beside the master key.
     File(PathBuf),
 }
 

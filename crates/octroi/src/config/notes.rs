@@ -98,12 +98,12 @@ impl ServerConfig {
             .name
             .as_deref()
             .map_or_else(|| "mcp_server".to_owned(), |name| format!("mcp_servers.{name}"));
-        if self.identity.as_ref().is_some_and(|identity| identity.obo_enabled) {
+        if self.identity.as_ref().is_some_and(|identity| identity.obo_without_client) {
             notes.push(format!(
-                "{name}: obo_enabled has no effect in this release: exchanging tokens needs client credentials."
+                "{name}: obo_enabled does nothing without [auth.identity.obo]: exchanging tokens needs a client of the gate's own."
             ));
         }
-        if self.identity.as_ref().is_some_and(|identity| identity.allow_insecure_http) {
+        if self.identity.as_ref().is_some_and(|identity| identity.tokens.allow_insecure_http) {
             notes.push(format!(
                 "{name}: the issuer's keys may be fetched over plain http, where they can be changed."
             ));
@@ -124,9 +124,10 @@ impl ServerConfig {
             DefaultPolicy::Identified | DefaultPolicy::Paid { .. } => {}
         }
         let asks = |rule: &Rule| rule.requires_identity;
+        let everywhere = self.identity.as_ref().is_some_and(|identity| identity.required);
         let identified = [&self.tools, &self.resources, &self.prompts].into_iter().flatten().any(asks)
             || [&self.default, &self.default_reads].contains(&&DefaultPolicy::Identified);
-        if self.identity.is_some() && !identified {
+        if self.identity.is_some() && !identified && !everywhere && self.cedar.is_none() {
             notes.push(format!("{name}: identity is configured, but no tool requires it."));
         }
         if let Upstream::Http(url) = &self.upstream

@@ -83,6 +83,24 @@ impl Spot<'_> {
         self.report.add(&self.origin, &self.path, problem, Some(fix.into()));
     }
 
+    /// Notes a mistake in another file that this place names.
+    pub(super) fn wrong_in_file(
+        &self,
+        file: &Path,
+        line: usize,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let place = Place::Line { file: file.display().to_string(), line };
+        let mistake = Mistake { place, field: String::new(), problem: problem.into(), fix: Some(fix.into()) };
+        self.report.found.borrow_mut().push((self.origin.clone(), mistake));
+    }
+
+    /// What lies beyond the configuration's own text.
+    pub(super) fn outside(&self) -> &dyn Outside {
+        self.report.outside
+    }
+
     /// Whether this was said on the command line.
     pub(super) const fn is_flag(&self) -> bool {
         matches!(self.origin, Origin::Flag(_))
@@ -291,6 +309,16 @@ impl<'t> Field<'t> {
                 Vec::new()
             }
         }
+    }
+
+    /// The value as JSON, for fields whose form a library knows. From outside the file, text is text.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        let node = self.node?;
+        let value = node.value.to_json();
+        if value.is_none() {
+            self.wrong_kind(node, "text, numbers, lists and tables", "see docs/identity.md for its form");
+        }
+        value
     }
 
     /// The items of a list.

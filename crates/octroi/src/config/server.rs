@@ -9,10 +9,15 @@ use octroi_gate::price::Price;
 use octroi_pow::Algorithm;
 use url::Url;
 
-use super::Secret;
+use octroi_gate::policy::Standing;
+
+use super::{CedarConfig, IdentityConfig, Secret};
+
+/// What the one server of `[mcp_server]` is called where a name is needed.
+pub(super) const SINGLE_NAME: &str = "mcp";
 
 /// One MCP server behind the gate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Its name under `[mcp_servers.NAME]`; `None` for the single `[mcp_server]`.
     pub name: Option<String>,
@@ -28,6 +33,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How a price is told to the caller.
     pub challenge: ChallengeStyle,
+    /// Whether lists show each caller only what it may call.
+    pub filtered_lists: bool,
     /// What happens to `tools/call` that no rule names.
     pub default: DefaultPolicy,
     /// What happens to `resources/read` and `prompts/get` that no rule names: the same when `default` is written,
@@ -39,6 +46,8 @@ pub struct ServerConfig {
     pub gate_tools: GateTools,
     /// Who may call; `None` when no tool asks.
     pub identity: Option<IdentityConfig>,
+    /// Policies in Cedar that calls must pass besides the rules.
+    pub cedar: Option<CedarConfig>,
     /// How calls are paid; `None` when nothing is priced.
     pub payment: Option<PaymentConfig>,
     /// Rules for `tools/call`, exact names before patterns, then as written.
@@ -59,7 +68,7 @@ impl ServerConfig {
 impl ServerConfig {
     /// What the ledger books on and credentials are good for: the server's name, `mcp` for the single one.
     pub fn service(&self) -> &str {
-        self.name.as_deref().unwrap_or("mcp")
+        self.name.as_deref().unwrap_or(SINGLE_NAME)
     }
 }
 
@@ -103,12 +112,12 @@ pub struct Limits {
     pub max_sessions: usize,
 }
 
-/// How a price is told to the caller.
+/// How something that is missing, a payment or an access token, is told to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeStyle {
-    /// HTTP 402 for callers known to handle it, a tool result for the others.
+    /// By an HTTP status for callers known to handle it, by a tool result for the others.
     Auto,
-    /// Always HTTP 402.
+    /// Always by an HTTP status.
     Http,
     /// Always a tool result (`isError: true`) that a model can read.
     InBand,
@@ -139,48 +148,6 @@ pub struct GateTools {
     pub verify: Option<String>,
     /// Tells prices and the caller's balance.
     pub status: Option<String>,
-}
-
-/// Who may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityConfig {
-    /// Which product issues the tokens; decides the quirks.
-    pub provider: Provider,
-    /// `iss` exactly as tokens carry it, trailing slash or not.
-    pub issuer: String,
-    /// Where the keys are; `None` finds them by discovery at the issuer.
-    pub jwks_uri: Option<Url>,
-    /// Accepted `aud` values, compared exactly; at least one.
-    pub audiences: Vec<String>,
-    /// Scopes every caller needs.
-    pub required_scopes: Vec<String>,
-    /// Accepted signature algorithms (`RS256`, `ES256`, …); at least one, all asymmetric.
-    pub algorithms: Vec<String>,
-    /// Accepted clients (`client_id`, `azp`, …); empty accepts all.
-    pub client_ids: Vec<String>,
-    /// Whether upstream tokens are to be exchanged on the caller's behalf. No effect in this release.
-    pub obo_enabled: bool,
-    /// Whether the issuer may be reached over plain HTTP; one on this machine always may.
-    pub allow_insecure_http: bool,
-    /// Whether the issuer may live at an address that is not public; one on this machine always may.
-    pub allow_private_addresses: bool,
-    /// Clock difference tolerated in `exp` and `nbf`, 0 to 300 s.
-    pub leeway: Duration,
-}
-
-/// Which product issues the tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// Auth0: the issuer is the tenant, with a trailing slash.
-    Auth0,
-    /// Any issuer with OpenID Connect or RFC 8414 discovery.
-    Oidc,
-    /// Keys at a given URL, no discovery.
-    Jwks,
-    /// Keycloak: the issuer is the realm.
-    Keycloak,
-    /// An Okta custom authorization server.
-    Okta,
 }
 
 /// How calls are paid.
@@ -262,6 +229,8 @@ pub struct Rule {
     pub price: Option<Price>,
     /// How many calls a day each caller has for nothing.
     pub free_per_day: u32,
+    /// Roles, groups and organisations the caller needs.
+    pub standing: Standing,
     /// Whether proof of work may stand in for the price.
     pub pow: bool,
     /// Free calls of this subject that can be borne, where that is less than the server's.

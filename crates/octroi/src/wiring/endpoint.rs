@@ -8,18 +8,18 @@ use octroi_gate::invoices::{InvoiceDesk, Order};
 use octroi_gate::policy::{Pattern, Policy};
 use octroi_gate::price::Held;
 use octroi_gate::{
-    AccessTokens, Bind, ChallengeStyle, Gate, GateParts, IdentityDesk, Limits, OwnTools, RequestHeaders,
-    Till, TillSettings, WorkSettings,
+    AccessTokens, Bind, ChallengeStyle, Gate, GateParts, Limits, ListStyle, OwnTools, Till, TillSettings,
+    WorkSettings,
 };
-use octroi_identity::{Algorithm, IdentityConfig, Provider, Verifier};
+use octroi_identity::SigningKeys;
 use octroi_ledger::Ledger;
 use octroi_mcp::json;
 use octroi_pow::door::Bounds;
 use octroi_server::upstream::{HttpSettings, HttpUpstream, Nothing, StdioSettings, StdioUpstream, Upstream};
-use octroi_server::{Endpoint, GateTools, OriginRules, ToolNames};
+use octroi_server::{Endpoint, GateTools, JWKS_PATH, OriginRules, ToolNames};
 
 use super::policy::policy;
-use super::{Keys, StartError};
+use super::{Keys, StartError, identity};
 use crate::config::{self, Config, PowConfig, RateLimit, ServerConfig};
 
 /// How long a puzzle may be solved.
@@ -44,6 +44,8 @@ pub(super) struct Parts<'a> {
     pub(super) keys: &'a Keys,
     pub(super) ledger: &'a Ledger,
     pub(super) invoices: Option<&'a Arc<InvoiceDesk>>,
+    /// The keys that statements about callers are signed with, where some server gets them.
+    pub(super) signing: Option<&'a Arc<SigningKeys>>,
 }
 
 /// Builds the endpoint of one server.
@@ -53,9 +55,11 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     let policy = policy(server);
     let till = till(parts, &policy)?.map(Arc::new);
     let identity = match &server.identity {
-        Some(identity) => Some(identity_desk(identity, server).await?),
+        Some(settings) => Some(identity::desk(settings, server).await?),
         None => None,
     };
+    let introduction = identity::introduction(server, parts.config, parts.signing)?;
+    let on_behalf = identity::on_behalf(server)?;
     let names = ToolNames {
         challenge: server.gate_tools.challenge.clone(),
         verify: server.gate_tools.verify.clone(),
@@ -64,25 +68,35 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     let own: Arc<dyn OwnTools> = Arc::new(GateTools::new(&service, &policy, till.clone(), &names));
     let upstream = upstream(server, &service)?;
     let gate = Gate::new(GateParts {
-        service,
-        policy,
         identity,
+        rules: identity::fine_rules(server),
         till,
         own_tools: Some(own),
-        challenge: match server.challenge {
-            config::ChallengeStyle::Auto => ChallengeStyle::Auto,
-            config::ChallengeStyle::Http => ChallengeStyle::Http,
-            config::ChallengeStyle::InBand => ChallengeStyle::InBand,
-        },
-        request_headers: RequestHeaders::default(),
+        challenge: style(server.challenge),
+        identity_challenge: style(
+            server.identity.as_ref().map_or(config::ChallengeStyle::Auto, |identity| identity.challenge),
+        ),
+        lists: if server.filtered_lists { ListStyle::Filtered } else { ListStyle::Open },
+        introduction,
+        on_behalf,
         limits: Limits {
             body_bytes_max: server.limits.max_body_bytes,
             reply_bytes_max: server.limits.max_response_bytes,
             json: json::Limits::default(),
         },
+        ..GateParts::new(service, policy)
     });
     let origins = OriginRules::new(&parts.config.public_url, &server.allowed_origins, parts.bound);
-    Ok(Endpoint::new(server.path.clone(), &server.resource, gate, upstream, origins))
+    let keys = parts.signing.map(|_| format!("{}{JWKS_PATH}", identity::gate_name(parts.config)));
+    Ok(Endpoint::new(server.path.clone(), &server.resource, keys, gate, upstream, origins))
+}
+
+fn style(style: config::ChallengeStyle) -> ChallengeStyle {
+    match style {
+        config::ChallengeStyle::Auto => ChallengeStyle::Auto,
+        config::ChallengeStyle::Http => ChallengeStyle::Http,
+        config::ChallengeStyle::InBand => ChallengeStyle::InBand,
+    }
 }
 
 /// One call of each tool that is named in full and always costs the same: what callers most often ask for.
@@ -141,29 +155,6 @@ fn free_door(parts: &Parts<'_>, pow: &PowConfig) -> Result<WorkSettings, StartEr
         access_tokens: Arc::new(tokens),
         audience: server.resource.to_string(),
     })
-}
-
-async fn identity_desk(
-    settings: &config::IdentityConfig,
-    server: &ServerConfig,
-) -> Result<IdentityDesk, StartError> {
-    let issuer = settings.issuer.as_str();
-    let mut provider = match (settings.provider, &settings.jwks_uri) {
-        (config::Provider::Auth0, _) => Provider::auth0(issuer),
-        (config::Provider::Keycloak, _) => Provider::keycloak(issuer),
-        (config::Provider::Okta, _) => Provider::okta(issuer),
-        (config::Provider::Jwks, Some(jwks_uri)) => Provider::jwks(issuer, jwks_uri.as_str()),
-        (config::Provider::Oidc | config::Provider::Jwks, _) => Provider::oidc(issuer),
-    };
-    provider.algorithms =
-        settings.algorithms.iter().map(|name| name.parse::<Algorithm>()).collect::<Result<_, _>>()?;
-    let mut config = IdentityConfig::new(provider, settings.audiences.clone());
-    config.allowed_clients.clone_from(&settings.client_ids);
-    config.leeway_seconds = settings.leeway.as_secs();
-    config.allow_insecure_http = settings.allow_insecure_http;
-    config.allow_private_addresses = settings.allow_private_addresses;
-    let verifier = Verifier::connect(config).await?;
-    Ok(IdentityDesk::new(verifier, &server.resource, settings.required_scopes.clone()))
 }
 
 fn upstream(server: &ServerConfig, service: &str) -> Result<Upstream, StartError> {

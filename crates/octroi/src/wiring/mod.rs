@@ -1,6 +1,7 @@
 //! From a checked configuration to a running gate.
 
 mod endpoint;
+mod identity;
 mod invoices;
 mod keys;
 pub(crate) mod lightning;
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use octroi_gate::invoices::InvoiceDesk;
+use octroi_identity::SigningKeys;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
 use octroi_lightning::NodeError;
 use octroi_server::{Admin, Endpoint, Listener, Routes};
@@ -46,9 +48,12 @@ pub enum StartError {
     /// Access tokens cannot be checked as configured.
     #[error("[auth.identity] {0}")]
     Identity(#[from] octroi_identity::SetupError),
-    /// An algorithm that is not asymmetric.
-    #[error("[auth.identity] algorithms: {0}")]
-    Algorithm(#[from] octroi_identity::UnknownAlgorithm),
+    /// The keys that statements about callers are signed with cannot be had.
+    #[error("[secrets] signing_key: {0}")]
+    SigningKey(#[from] octroi_identity::KeyError),
+    /// The same, for those in the file beside the ledger.
+    #[error("the signing keys: {0}")]
+    SigningKeys(#[from] octroi_identity::RotationError),
     /// The upstream cannot be used as configured.
     #[error("upstream: {0}")]
     Upstream(#[from] octroi_server::upstream::SettingsError),
@@ -73,6 +78,7 @@ pub struct Gate {
     pub ledger: Ledger,
     /// Where money comes in.
     pub node: Option<Node>,
+    signing: Option<Arc<SigningKeys>>,
     listener: Option<Listener>,
     admin: Option<Listener>,
     metrics: bool,
@@ -106,14 +112,24 @@ impl Gate {
             Some(address) if listen => Some(bind(address).await?),
             _ => None,
         };
+        let signing = identity::signing_keys(config)?;
         let mut endpoints = Vec::new();
         for server in &config.servers {
             let invoices = invoices.as_ref();
-            let parts = endpoint::Parts { config, server, bound, keys: &keys, ledger: &ledger, invoices };
+            let parts = endpoint::Parts {
+                config,
+                server,
+                bound,
+                keys: &keys,
+                ledger: &ledger,
+                invoices,
+                signing: signing.as_ref(),
+            };
             endpoints.push(Arc::new(endpoint::build(&parts).await?));
         }
         let background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
-        Ok(Self { endpoints, ledger, node, listener, admin, metrics: config.admin.metrics, background })
+        let metrics = config.admin.metrics;
+        Ok(Self { endpoints, ledger, node, signing, listener, admin, metrics, background })
     }
 
     /// Where the gate listens.
@@ -129,8 +145,10 @@ impl Gate {
     /// Serves until `stop` resolves, then ends what is open and closes the ledger.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = tokio::sync::watch::channel(false);
-        let admin =
-            |anyone| Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), self.metrics, anyone);
+        let admin = |anyone| {
+            let signing = self.signing.clone();
+            Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), signing, self.metrics, anyone)
+        };
         let serving_admin = self.admin.take().map(|listener| {
             let routes = Arc::new(Routes::new(&[], admin(true)));
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))

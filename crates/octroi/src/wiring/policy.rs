@@ -1,7 +1,7 @@
 //! The owner's rules, from the configuration's words to the gate's.
 
 use octroi_gate::Rate;
-use octroi_gate::policy::{Pattern, Policy, Rule, Rules};
+use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
 
 use crate::config::{self, DefaultPolicy, ServerConfig};
 
@@ -11,6 +11,9 @@ pub(super) fn policy(server: &ServerConfig) -> Policy {
         tools: Rules::new(server.tools.iter().map(rule), default(&server.default)),
         resources: Rules::new(server.resources.iter().map(rule), default(&server.default_reads)),
         prompts: Rules::new(server.prompts.iter().map(rule), default(&server.default_reads)),
+        hierarchy: ScopeHierarchy::new(
+            server.identity.iter().flat_map(|identity| identity.scope_hierarchy.iter().cloned()),
+        ),
     }
 }
 
@@ -37,6 +40,7 @@ fn rule(rule: &config::Rule) -> (Pattern, Rule) {
             price: rule.price.clone(),
             free_per_day: rule.free_per_day,
             work_accepted: rule.pow && rule.price.is_some(),
+            standing: rule.standing.clone(),
             rate,
             charge_failed: rule.charge_failed,
         },

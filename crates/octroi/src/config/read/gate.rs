@@ -10,6 +10,7 @@ use url::Url;
 use super::super::reader::{Section, shortened};
 use super::super::{
     AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig,
+    SigningKeySource,
 };
 use super::{lightning, server};
 
@@ -17,6 +18,7 @@ const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 const LEDGER_DEFAULT: &str = "octroi.db";
 const QUEUE_DEFAULT: usize = 10_000;
 const KEY_FILE: &str = "octroi.key";
+const SIGNING_KEYS_FILE: &str = "octroi-signing.json";
 /// As many as `octroi-l402` holds besides the current one.
 const PREVIOUS_KEYS_MAX: usize = octroi_l402::keys::MAX_MASTER_KEYS - 1;
 
@@ -127,10 +129,24 @@ fn secrets(section: Section<'_>, beside_ledger: &Path) -> SecretsConfig {
             Err(_) => field.spot.wrong("not a key number", "write { 0 = \"env:OLD_KEY\" }"),
         }
     }
+    let signing = section.field("signing_key");
+    let signing_key = signing.secret().filter(|pem| {
+        let key = octroi_identity::SigningKey::from_pem(pem.reveal());
+        if let Err(error) = &key {
+            signing
+                .spot
+                .wrong(error.to_string(), "write file:PATH, made by openssl genpkey -algorithm ed25519");
+        }
+        key.is_ok()
+    });
+    let signing_key = signing_key.map_or_else(
+        || SigningKeySource::File(beside_ledger.join(SIGNING_KEYS_FILE)),
+        SigningKeySource::Given,
+    );
     section.finish();
     let master_key = master_key
         .map_or_else(|| MasterKeySource::File(beside_ledger.join(KEY_FILE)), MasterKeySource::Given);
-    SecretsConfig { master_key, master_key_number: number, previous_keys }
+    SecretsConfig { master_key, master_key_number: number, previous_keys, signing_key }
 }
 
 fn admin(section: Section<'_>) -> AdminConfig {

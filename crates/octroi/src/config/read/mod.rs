@@ -1,5 +1,6 @@
 //! From the tree to the resolved structs, a file for each section.
 
+mod cedar;
 mod gate;
 mod identity;
 mod lightning;

@@ -1,17 +1,18 @@
 //! Who may call what at which price: `default`, `tools`, `resources`, `prompts` and `pricing` made into rules.
 
-use octroi_gate::policy::Pattern;
+use octroi_gate::policy::{Pattern, Standing};
 use url::Url;
 
 use super::super::reader::Section;
-use super::super::{DefaultPolicy, IdentityConfig, PaymentConfig, Rule};
+use super::super::{CedarConfig, DefaultPolicy, IdentityConfig, PaymentConfig, Rule, SINGLE_NAME, Upstream};
 use super::payment::Priced;
 use super::rule::Written;
-use super::{identity, payment, rule};
+use super::{cedar, identity, payment, rule};
 
 /// The whole policy of one server.
 pub(super) struct ServerPolicy {
     pub(super) identity: Option<IdentityConfig>,
+    pub(super) cedar: Option<CedarConfig>,
     pub(super) payment: Option<PaymentConfig>,
     pub(super) default: DefaultPolicy,
     pub(super) default_reads: DefaultPolicy,
@@ -28,11 +29,23 @@ enum Word {
     Paid,
 }
 
-/// `alone`: nothing stands behind the gate, and what it serves is the free door.
-pub(super) fn read(server: &Section<'_>, resource: Option<&Url>, alone: bool) -> ServerPolicy {
+/// Reads what the section of the server called `name` says; `upstream` is what stands behind the gate, where that was
+/// said. With nothing behind it, what the gate serves is the free door.
+pub(super) fn read(
+    server: &Section<'_>,
+    name: Option<&str>,
+    resource: Option<&Url>,
+    upstream: Option<&Upstream>,
+) -> ServerPolicy {
+    let alone = upstream == Some(&Upstream::None);
+    let behind = match upstream {
+        Some(Upstream::Http(url)) => Some(url),
+        _ => None,
+    };
     let auth = server.section("auth");
     let identity_field = auth.field("identity");
-    let identity = identity::read(&identity_field, resource);
+    let identity = identity::read(&identity_field, resource, behind);
+    let cedar = cedar::read(&auth.field("cedar"), name.unwrap_or(SINGLE_NAME));
     let payment_section = auth.section("payment");
     let (payment, pricing) = payment::read(payment_section);
     auth.finish();
@@ -53,7 +66,7 @@ pub(super) fn read(server: &Section<'_>, resource: Option<&Url>, alone: bool) ->
         );
     }
     let payment = (priced || fallback_price || alone).then_some(payment);
-    ServerPolicy { identity, payment, default, default_reads, tools, resources, prompts }
+    ServerPolicy { identity, cedar, payment, default, default_reads, tools, resources, prompts }
 }
 
 fn defaults(
@@ -128,6 +141,7 @@ impl Compiler {
                 scopes: Vec::new(),
                 price: priced.price.clone(),
                 free_per_day: 0,
+                standing: Standing::ANYTHING,
                 pow: self.pow,
                 pow_free_calls: None,
                 rate_limit: None,
@@ -169,7 +183,7 @@ impl Compiler {
             };
             written.spot.wrong("requires payment, but has no price", fix);
         }
-        let requires_identity = written.requires_identity.unwrap_or(!written.scopes.is_empty());
+        let requires_identity = written.requires_identity.unwrap_or_else(|| written.asks_who());
         if requires_identity && !self.has_identity {
             let fix = "add auth.identity with provider and issuer, or write requires_identity = false";
             written.spot.wrong("requires an identity, but nothing says who callers are", fix);
@@ -188,6 +202,7 @@ impl Compiler {
             free_per_day: written.free_per_day.unwrap_or(0),
             pow: price.is_some() && written.pow.unwrap_or(self.pow),
             pow_free_calls: written.pow_free_calls,
+            standing: written.standing.clone(),
             rate_limit: written.rate_limit,
             charge_failed: written.charge_failed,
             price,

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use octroi_gate::policy::Standing;
 use octroi_gate::price::Price;
 
 use super::super::RateLimit;
@@ -24,12 +25,20 @@ pub(super) struct Written<'t> {
     pub(super) scopes: Vec<String>,
     pub(super) price: Option<Price>,
     pub(super) free_per_day: Option<u32>,
+    pub(super) standing: Standing,
     /// Whether a price stands here, right or wrong.
     pub(super) price_given: bool,
     pub(super) pow: Option<bool>,
     pub(super) pow_free_calls: Option<RateLimit>,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) charge_failed: bool,
+}
+
+impl Written<'_> {
+    /// Whether the rule says something about who may call.
+    pub(super) fn asks_who(&self) -> bool {
+        !self.scopes.is_empty() || !self.standing.is_anything()
+    }
 }
 
 /// Reads the rules of one list; `subject` is the field that names what a rule is for (`name`, `uri`).
@@ -67,6 +76,7 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
         price,
         free_per_day: section.field("free_per_day").number(1..=FREE_PER_DAY_MAX, "calls"),
         price_given: price_field.is_given(),
+        standing: standing(&section),
         pow: section.field("pow").boolean(),
         pow_free_calls: rate_limit(&section.field("pow_free_calls")),
         rate_limit: rate_limit(&section.field("rate_limit")),
@@ -78,17 +88,33 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
 }
 
 fn contradictions(section: &Section<'_>, rule: &Written<'_>) {
-    if rule.requires_identity == Some(false) && !rule.scopes.is_empty() {
-        section
-            .field("scopes")
-            .spot
-            .wrong("scopes need an identity", "write requires_identity = true, or remove scopes");
+    if rule.requires_identity == Some(false) {
+        for name in ["scopes", "roles", "all_roles", "groups", "all_groups", "organisations"] {
+            let field = section.field(name);
+            if field.is_given() {
+                let fix = format!("write requires_identity = true, or remove {name}");
+                field.spot.wrong(format!("{name} need an identity"), fix);
+            }
+        }
     }
     if rule.requires_payment == Some(false) && rule.price_given {
         section.field("price").spot.wrong("a price, but requires_payment is false", "remove one of the two");
     }
     if rule.forbidden && (rule.price_given || rule.requires_payment == Some(true)) {
         rule.spot.wrong("forbidden, but priced", "remove one of the two");
+    }
+}
+
+fn standing(section: &Section<'_>) -> Standing {
+    let names = |field: &'static str, example: &str| -> Vec<String> {
+        section.field(field).texts(example).into_iter().map(|(_, name)| name).collect()
+    };
+    Standing {
+        roles: names("roles", "editor"),
+        all_roles: names("all_roles", "editor"),
+        groups: names("groups", "staff"),
+        all_groups: names("all_groups", "staff"),
+        organisations: names("organisations", "org_123"),
     }
 }
 

@@ -72,7 +72,9 @@ fn one(section: Section<'_>, name: Option<&str>, public_url: Option<&Url>) -> Op
     let challenge = section.field("challenge").choice(&styles).unwrap_or(ChallengeStyle::Auto);
     let allowed_origins = allowed_origins(&section.field("allowed_origins"));
     let gate_tools = gate_tools(&section.field("gate_tools"));
-    let policy = policy::read(&section, resource.as_ref(), upstream == Some(Upstream::None));
+    let policy = policy::read(&section, name, resource.as_ref(), upstream.as_ref());
+    let filtered_lists =
+        section.field("lists").choice(&[("open", false), ("filtered", true)]).unwrap_or(false);
     section.finish();
     Some(ServerConfig {
         name: name.map(str::to_owned),
@@ -82,11 +84,13 @@ fn one(section: Section<'_>, name: Option<&str>, public_url: Option<&Url>) -> Op
         timeouts,
         limits,
         challenge,
+        filtered_lists,
         default: policy.default,
         default_reads: policy.default_reads,
         allowed_origins,
         gate_tools,
         identity: policy.identity,
+        cedar: policy.cedar,
         payment: policy.payment,
         tools: policy.tools,
         resources: policy.resources,

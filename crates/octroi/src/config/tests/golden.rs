@@ -119,12 +119,6 @@ fn a_tool_listed_twice() {
 #[test]
 fn providers_and_backends_of_later_releases() {
     assert_line(
-        15,
-        "provider = \"entra\"",
-        "octroi.toml:15: mcp_server.auth.identity.provider: entra has no preset in this release\n  \
-         fix: write provider = \"oidc\" with issuer = \"https://…\", if its access tokens are JWTs",
-    );
-    assert_line(
         8,
         "backend = \"lnd\"",
         "octroi.toml:8: lightning.backend: lnd comes in a later release\n  fix: write \"embedded\" or \"phoenixd\"",
@@ -309,6 +303,102 @@ fn weak_identity_settings_are_refused() {
         let shown = complaint(toml(&text));
         assert!(shown.starts_with(&format!("octroi.toml:18: mcp_server.auth.identity.{problem}")), "{shown}");
     }
+}
+
+/// A server with these lines in `[mcp_server.auth.identity]`, which stands on line 3.
+fn identity(lines: &str) -> String {
+    format!("[mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n[mcp_server.auth.identity]\n{lines}\n")
+}
+
+#[test]
+fn a_product_without_audiences_needs_its_clients() {
+    let cognito = "provider = \"cognito\"\nregion = \"eu-west-1\"\nuser_pool = \"eu-west-1_AbCdEf123\"";
+    assert_eq!(
+        complaint(toml(&identity(cognito))),
+        "octroi.toml:3: mcp_server.auth.identity.client_ids: tokens of provider cognito may name no audience: list the \
+         clients (or origins) they must be issued to, or any application's token would open this resource\n  \
+         fix: write client_ids = [\"…\"]"
+    );
+    assert!(toml(&identity(&format!("{cognito}\nclient_ids = \"abc\""))).is_ok());
+}
+
+#[test]
+fn a_platform_without_a_list_of_its_programs() {
+    let actions =
+        "issuer = \"https://login.example.com\"\ntrusted_issuers = [\n{ provider = \"github-actions\" },\n]";
+    assert_eq!(
+        complaint(toml(&identity(actions))),
+        "octroi.toml:6: mcp_server.auth.identity.trusted_issuers[0]: any token of this issuer would be accepted\n  \
+         fix: add subjects = [\"…\"], or claims = { repository = [\"owner/name\"] }"
+    );
+    let selective = actions.replace("actions\" }", "actions\", claims = { repository = [\"acme/*\"] } }");
+    assert!(toml(&identity(&selective)).is_ok(), "{selective}");
+}
+
+#[test]
+fn a_preset_s_value_that_cannot_stand_there() {
+    let shown = complaint(toml(&identity(
+        "issuer = \"https://login.example.com\"\nrole_claims = [\"roles\"]\nscope_claims = [{ claim = \"s\", form = \"csv\" }]",
+    )));
+    assert!(
+        shown.starts_with("octroi.toml:6: mcp_server.auth.identity.scope_claims: unknown variant `csv`"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_exchange_without_a_client_or_a_target() {
+    let obo = "issuer = \"https://login.example.com\"\nobo = {}";
+    let shown = complaint(toml(&identity(obo)));
+    for said in ["add client_id", "add client_secret", "nothing says what the exchanged tokens are for"] {
+        assert!(
+            shown.contains(said) && shown.contains("octroi.toml:5: mcp_server.auth.identity.obo"),
+            "{shown}"
+        );
+    }
+    let complete = obo.replace("{}", "{ client_id = \"a\", client_secret = \"b\", audience = \"c\" }");
+    let config = toml(&identity(&complete)).unwrap();
+    assert!(config.servers[0].identity.as_ref().unwrap().exchange.is_some());
+    let off = format!("{complete}\nobo_enabled = false");
+    assert!(toml(&identity(&off)).unwrap().servers[0].identity.as_ref().unwrap().exchange.is_none());
+}
+
+#[test]
+fn headers_that_mean_something_else_tell_nothing_of_callers() {
+    for (line, says) in [
+        ("forward = { headers = { authorization = \"subject\" } }", "authorization has another meaning"),
+        ("forward = { headers = { \"mcp-name\" = \"subject\" } }", "mcp-name has another meaning"),
+        ("forward = { headers = { \"x y\" = \"subject\" } }", "is no header name"),
+        ("forward = { headers = { x-user = \"password\" } }", "\"password\" is not a fact of a caller"),
+        ("forward = { jwt_header = \"x-caller\" }", "only used with jwt = true"),
+    ] {
+        let shown = complaint(toml(&identity(&format!("issuer = \"https://login.example.com\"\n{line}"))));
+        assert!(shown.starts_with("octroi.toml:5: ") && shown.contains(says), "{line}: {shown}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cedar")]
+fn a_policy_s_mistakes_have_lines_of_their_own_file() {
+    let text = "[mcp_server]\nupstream = \"http://127.0.0.1:9/mcp\"\n[mcp_server.auth.cedar]\npolicies = \"p.cedar\"\n\
+        arguments = { pay = { amount = \"Long\" } }\n";
+    let with = |policies| {
+        let stage = Stage { files: [(PathBuf::from("p.cedar"), policies)].into(), ..Stage::default() };
+        Config::from_text(text, Format::Toml, &ConfigArgs::new("octroi.toml"), &stage)
+    };
+    let good = "permit (principal, action, resource)\nwhen { context.arguments has amount && context.arguments.amount < 5 };\n";
+    assert_eq!(with(good).unwrap().servers[0].cedar.as_ref().unwrap().count, 1);
+    let shown = complaint(with(
+        "permit (principal, action, resource);\n\nforbid (principal, action, resource)\nwhen { context.arguments.amuont > 1 };\n",
+    ));
+    assert!(shown.starts_with("p.cedar:4: ") && shown.contains("amuont"), "{shown}");
+    assert!(
+        complaint(toml(text))
+            .starts_with("octroi.toml:4: mcp_server.auth.cedar.policies: cannot read p.cedar")
+    );
+    let typed = text.replace("\"Long\"", "\"long\"");
+    let shown = complaint(toml(&typed));
+    assert!(shown.contains("did you mean \"Long\"?"), "{shown}");
 }
 
 #[test]

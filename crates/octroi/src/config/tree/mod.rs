@@ -118,6 +118,26 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Node, Vec<SyntaxError>
 }
 
 impl Value {
+    /// The same value without its places; `None` where something in it has no form in JSON that a field takes.
+    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::Value as Json;
+        Some(match self {
+            Self::Null => Json::Null,
+            Self::Boolean(value) => Json::Bool(*value),
+            Self::Integer(value) => Json::from(*value),
+            Self::Float | Self::Date => return None,
+            Self::Text(text) | Self::Loose(text) => Json::String(text.to_string()),
+            Self::List(items) => {
+                Json::Array(items.iter().map(|item| item.value.to_json()).collect::<Option<_>>()?)
+            }
+            Self::Table(table) => {
+                let entries = table.entries.iter();
+                let members = entries.map(|entry| Some((entry.key.clone(), entry.node.value.to_json()?)));
+                Json::Object(members.collect::<Option<_>>()?)
+            }
+        })
+    }
+
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(Zeroizing::new(text.into()))
     }
