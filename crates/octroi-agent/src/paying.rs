@@ -36,6 +36,13 @@ pub(crate) struct Purchase {
     pub(crate) ahead: bool,
 }
 
+impl Purchase {
+    /// How many of the calls bought are made at once: nobody else may have them meanwhile.
+    fn uses(&self) -> u32 {
+        u32::from(!self.ahead)
+    }
+}
+
 impl Payer {
     /// Pays a bill for calls of `tool` at `endpoint`; the credential it buys is in the purse, too.
     ///
@@ -49,7 +56,7 @@ impl Payer {
             calls: bill.calls,
             tried: Vec::new(),
             approver: None,
-            ahead: false,
+            ahead: true,
         };
         let _turn = self.purse.turn(&purchase.place, tool).await?;
         self.pay_in_turn(self.need_wallet()?, &purchase, bill).await
@@ -93,7 +100,7 @@ impl Payer {
         // No server's rule holds: only the general ones.
         let terms = self.policy.general();
         self.ask(&terms, &spend, approver.as_ref()).await?;
-        let (bought, paid) = self.make(wallet, spend, &terms).await?;
+        let (bought, paid) = self.make(wallet, spend, &terms, 0).await?;
         let preimage = bought.opens.preimage.parse();
         let preimage = preimage.map_err(|_| AgentError::WrongProof { payment_hash: paid.payment_hash })?;
         Ok((paid, preimage))
@@ -134,7 +141,7 @@ impl Payer {
             return Ok((Some(bought), None));
         }
         let resumed = match self.purse.open_spend(place, tool)? {
-            Some(spend) => self.resume(wallet, spend, &purchase.endpoint).await?,
+            Some(spend) => self.resume(wallet, spend, purchase).await?,
             None => None,
         };
         let (bought, paid) = match resumed {
@@ -147,7 +154,7 @@ impl Payer {
         if purchase.ahead {
             return Ok((Some(bought), Some(paid)));
         }
-        Ok((self.purse.take_this(&bought.hash())?, Some(paid)))
+        Ok((Some(bought), Some(paid)))
     }
 
     async fn pay_in_turn(
@@ -164,7 +171,7 @@ impl Payer {
         let Purchase { place, tool, .. } = purchase;
         let spend = Spend::new(&origin(&purchase.endpoint), place, tool, bill);
         self.ask(&terms, &spend, purchase.approver.as_ref().filter(|_| !purchase.ahead)).await?;
-        self.make(wallet, spend, &terms).await
+        self.make(wallet, spend, &terms, purchase.uses()).await
     }
 
     fn need_wallet(&self) -> Result<&dyn LightningNode, AgentError> {
@@ -227,6 +234,7 @@ impl Payer {
         wallet: &dyn LightningNode,
         spend: Spend,
         terms: &Terms,
+        uses: u32,
     ) -> Result<(Bought, Paid), AgentError> {
         let (hash, amount, calls) = (spend.payment_hash, spend.amount, spend.calls);
         let max_fee = self.spending.reserve(hash, amount, calls)?;
@@ -244,7 +252,7 @@ impl Payer {
         };
         self.tell(&Step::Paying { amount, max_fee, calls });
         let error = match wallet.pay(spend.invoice(), max_fee, PAY_WAIT).await {
-            Ok(payment) => return self.accept(&spend, &payment),
+            Ok(payment) => return self.accept(&spend, &payment, uses),
             Err(error) => error,
         };
         if nothing_was_sent(&error) {
@@ -252,7 +260,7 @@ impl Payer {
             return Err(AgentError::Pay(error));
         }
         match wallet.outgoing(&hash).await {
-            Ok(Outgoing::Paid(payment)) => self.accept(&spend, &payment),
+            Ok(Outgoing::Paid(payment)) => self.accept(&spend, &payment, uses),
             Ok(Outgoing::Failed) => {
                 self.give_up(&hash)?;
                 Err(AgentError::Pay(error))
@@ -266,19 +274,19 @@ impl Payer {
         &self,
         wallet: &dyn LightningNode,
         spend: Spend,
-        endpoint: &Url,
+        purchase: &Purchase,
     ) -> Result<Option<(Bought, Paid)>, AgentError> {
-        let hash = spend.payment_hash;
+        let (hash, uses) = (spend.payment_hash, purchase.uses());
         match wallet.outgoing(&hash).await {
-            Ok(Outgoing::Paid(payment)) => self.accept(&spend, &payment).map(Some),
+            Ok(Outgoing::Paid(payment)) => self.accept(&spend, &payment, uses).map(Some),
             Ok(Outgoing::Failed) => self.give_up(&hash).map(|()| None),
             Ok(Outgoing::Unknown) if spend.invoice_expires_at <= unix_now() => {
                 self.give_up(&hash).map(|()| None)
             }
             // The same invoice again: a node pays a payment hash once, whatever it knows of the first time.
             Ok(Outgoing::Unknown) | Err(NodeError::Unsupported(_)) => {
-                let terms = self.terms(endpoint)?;
-                self.make(wallet, spend, &terms).await.map(Some)
+                let terms = self.terms(&purchase.endpoint)?;
+                self.make(wallet, spend, &terms, uses).await.map(Some)
             }
             _ => Err(AgentError::PaymentPending { payment_hash: hash }),
         }
@@ -295,7 +303,7 @@ impl Payer {
         for spend in self.purse.open_spends()? {
             let _turn = self.purse.turn(&spend.endpoint, &spend.tool).await?;
             match wallet.outgoing(&spend.payment_hash).await {
-                Ok(Outgoing::Paid(payment)) => drop(self.accept(&spend, &payment)?),
+                Ok(Outgoing::Paid(payment)) => drop(self.accept(&spend, &payment, 0)?),
                 Ok(Outgoing::Failed) => self.give_up(&spend.payment_hash)?,
                 Ok(Outgoing::Unknown) if spend.invoice_expires_at <= unix_now() => {
                     self.give_up(&spend.payment_hash)?;
@@ -306,8 +314,8 @@ impl Payer {
         Ok(open)
     }
 
-    /// The payment was made: the money is gone, and what it bought is kept.
-    fn accept(&self, spend: &Spend, payment: &Payment) -> Result<(Bought, Paid), AgentError> {
+    /// The payment was made: the money is gone, and what it bought is kept, but for the calls that are made with it at once.
+    fn accept(&self, spend: &Spend, payment: &Payment, uses: u32) -> Result<(Bought, Paid), AgentError> {
         let hash = spend.payment_hash;
         let amount = payment.amount.max(spend.amount);
         let cost = amount.checked_add(payment.fee).unwrap_or(Msat::new(i64::MAX));
@@ -317,7 +325,7 @@ impl Payer {
             return Err(AgentError::WrongProof { payment_hash: hash });
         }
         let paid = Paid { amount, fee: payment.fee, payment_hash: hash, calls: spend.calls };
-        let bought = self.purse.finish(spend, &payment.preimage, cost, unix_now())?;
+        let bought = self.purse.finish(spend, &payment.preimage, cost, uses, unix_now())?;
         self.tell(&Step::Paid(paid));
         Ok((bought, paid))
     }

@@ -229,7 +229,12 @@ impl Visit {
         let buying = tokio::spawn(async move { payer.buy(&purchase, &required).await });
         let bought =
             buying.await.map_err(|_| AgentError::Config("the payment's task was stopped".to_owned()))?;
-        let (bought, paid) = bought?;
+        let (bought, paid) = match bought {
+            // A server may make one offer to several callers who look alike. Another one has taken it: the next request gets
+            // a fresh one.
+            Err(AgentError::Purse(PurseError::PaidBefore)) => return Ok(()),
+            bought => bought?,
+        };
         self.steps.extend(paid.map(Step::Paid));
         self.paid = paid;
         self.credential = bought;

@@ -153,23 +153,6 @@ impl Purse {
         self.unseal(row).map(Some)
     }
 
-    /// One call counted off a credential just bought; none where another call was faster.
-    pub(crate) fn take_this(&self, hash: &PaymentHash) -> Result<Option<Bought>, PurseError> {
-        let mut quick = self.quick();
-        let tx = quick.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let select = format!(
-            "SELECT {COLUMNS} FROM credentials WHERE payment_hash = ?1 AND coalesce(calls_left, 1) > 0"
-        );
-        let row = tx.prepare_cached(&select)?.query_row([hash.to_string()], Sealed::read).optional()?;
-        let Some(mut row) = row else { return Ok(None) };
-        tx.prepare_cached("UPDATE credentials SET calls_left = calls_left - 1 WHERE id = ?1")?
-            .execute([row.id])?;
-        tx.commit()?;
-        row.bought.calls_left = row.bought.calls_left.map(|left| left.saturating_sub(1));
-        drop(quick);
-        self.unseal(row).map(Some)
-    }
-
     /// How many calls of `tool` can be made with what is there; `None` where nobody counts them.
     pub(crate) fn calls_left(&self, endpoint: &str, tool: &str, now: u64) -> Result<Option<u64>, PurseError> {
         let sql = "SELECT coalesce(sum(calls_left), 0), count(*) - count(calls_left) FROM credentials \

@@ -273,15 +273,17 @@ impl Purse {
         settle(&self.careful(), hash, cost, now)
     }
 
-    /// The payment was made and cost `cost` in all: what it bought is in the purse.
+    /// The payment was made and cost `cost` in all: what it bought is in the purse, `uses` calls of it counted off.
     pub(crate) fn finish(
         &self,
         spend: &Spend,
         preimage: &Preimage,
         cost: Msat,
+        uses: u32,
         now: u64,
     ) -> Result<Bought, PurseError> {
-        let bought = spend.bought(preimage);
+        let mut bought = spend.bought(preimage);
+        bought.calls_left = bought.calls_left.map(|left| left.saturating_sub(uses));
         let mut careful = self.careful();
         let tx = careful.transaction_with_behavior(TransactionBehavior::Immediate)?;
         settle(&tx, &spend.payment_hash, cost, now)?;

@@ -33,7 +33,7 @@ fn spend(number: u64, tool: &str, amount: i64, server: &str) -> Spend {
 fn put(purse: &Purse, number: u64, tool: &str) -> PaymentHash {
     let spend = spend(number, tool, 3_000, "http://gate");
     assert_eq!(purse.begin(&spend, &NO_LIMITS, Msat::new(5), 1).unwrap(), Begun::Within(Msat::new(5)));
-    purse.finish(&spend, &preimage(number), Msat::new(3_001), 1).unwrap().hash()
+    purse.finish(&spend, &preimage(number), Msat::new(3_001), 0, 1).unwrap().hash()
 }
 
 fn take(purse: &Purse, tool: &str, tried: &[PaymentHash]) -> Option<PaymentHash> {
@@ -70,7 +70,7 @@ fn a_credential_nobody_counts_is_tried_for_everything_there() {
     let mut free = spend(1, "GET /a", 3_000, "http://gate");
     free.counted = false;
     purse.begin(&free, &NO_LIMITS, Msat::ZERO, 1).unwrap();
-    let hash = purse.finish(&free, &preimage(1), Msat::new(3_000), 1).unwrap().hash();
+    let hash = purse.finish(&free, &preimage(1), Msat::new(3_000), 0, 1).unwrap().hash();
     for tool in ["GET /a", "GET /b", "GET /a"] {
         assert_eq!(take(&purse, tool, &[]), Some(hash));
     }
@@ -86,7 +86,7 @@ fn several_hands_take_from_one_file_and_each_call_once() {
     let mut many = spend(1, "a", 3_000, "http://gate");
     many.calls = 200;
     purse.begin(&many, &NO_LIMITS, Msat::ZERO, 1).unwrap();
-    purse.finish(&many, &preimage(1), Msat::new(3_000), 1).unwrap();
+    purse.finish(&many, &preimage(1), Msat::new(3_000), 0, 1).unwrap();
     let taken: usize = std::thread::scope(|scope| {
         let hands: Vec<_> = (0..4)
             .map(|_| {
@@ -179,7 +179,7 @@ fn payments_without_an_outcome_are_bounded_and_an_invoice_is_paid_once() {
     begin(0).unwrap();
     assert!(matches!(begin(64), Err(PurseError::TooManyOpen)));
     purse.fail(&preimage(0).payment_hash(), 2).unwrap();
-    purse.finish(&spend(1, "a", 1, "s"), &preimage(1), Msat::new(1), 2).unwrap();
+    purse.finish(&spend(1, "a", 1, "s"), &preimage(1), Msat::new(1), 0, 2).unwrap();
     begin(0).unwrap();
     assert!(matches!(begin(1), Err(PurseError::PaidBefore)));
     // The same hash for more, while the first payment may still go.
@@ -279,7 +279,7 @@ proptest! {
                     1 => {} // no outcome
                     _ => {
                         let cost = act.amount + fee.as_i64();
-                        purse.finish(&spend, &preimage(act.number), Msat::new(cost), now).unwrap();
+                        purse.finish(&spend, &preimage(act.number), Msat::new(cost), 0, now).unwrap();
                         gone.push((now, act.server, cost));
                     }
                 }

@@ -19,7 +19,7 @@ pub struct PurseArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     last: u32,
     /// Print one JSON object.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Option<PurseCommand>,

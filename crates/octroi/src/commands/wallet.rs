@@ -22,7 +22,7 @@ pub struct WalletArgs {
     #[command(flatten)]
     payer: PayerArgs,
     /// Print one JSON object.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: WalletCommand,

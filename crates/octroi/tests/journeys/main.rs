@@ -3,6 +3,7 @@
 // Helpers of tests may fail as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
 mod browser;
 mod clients;
 mod conformance;

@@ -23,19 +23,19 @@ const PASSPHRASE_VARIABLE: &str = "OCTROI_PURSE_PASSPHRASE";
 pub(crate) struct PayerArgs {
     /// What pays: phoenixd+http://:PASSWORD@HOST:PORT, config:FILE with a [lightning] section, or env:NAME or file:PATH where one
     /// of these stands.
-    #[arg(long, env = "OCTROI_WALLET", hide_env_values = true, value_parser = WalletAddress::read)]
+    #[arg(long, global = true, env = "OCTROI_WALLET", hide_env_values = true, value_parser = WalletAddress::read)]
     wallet: Option<WalletAddress>,
     /// Where credentials and receipts are kept, for every agent of this user; `none` keeps nothing.
-    #[arg(long, env = "OCTROI_PURSE", value_name = "FILE")]
+    #[arg(long, global = true, env = "OCTROI_PURSE", value_name = "FILE")]
     purse: Option<PathBuf>,
     /// The owner's rules; octroi/policy.toml in the folder for settings unless given.
-    #[arg(long, env = "OCTROI_POLICY", value_name = "FILE")]
+    #[arg(long, global = true, env = "OCTROI_POLICY", value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The most satoshis that this command may give away, routing fees included.
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     max_sats: Option<u32>,
     /// Solve puzzles of up to so many bits instead of paying; 0 solves none.
-    #[arg(long, value_name = "BITS")]
+    #[arg(long, global = true, value_name = "BITS")]
     work: Option<f64>,
 }
 

@@ -1,0 +1,121 @@
+//! `kill -9` at each step: afterwards the purse knows what the gate's ledger knows, and nothing was paid twice.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Owner, PLAIN, call};
+use crate::harness::{Market, soon};
+
+/// Calls until one is answered: a payment under way, or a gate that starts, are said and not paid again.
+async fn persist(owner: &Owner, market: &Market) {
+    soon(async {
+        loop {
+            let mut bridge = owner.connect(&market.gate.url, &[]);
+            bridge.initialize(json!({})).await;
+            let reply = bridge.ask(&call(1, "data_query", json!({"query": "carts"}))).await;
+            if reply.to_string().contains("north 41 carts") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
+/// What was paid by the one is what was received by the other, and what was bought is used or there.
+async fn agree(owner: &Owner, market: &Market, calls: u64) {
+    let (code, out, err) = owner.run(&["purse", "--json", "settle"]).await;
+    assert_eq!((code, out.trim()), (0, r#"{"open":0}"#), "{err}");
+    let (purse, ledger) = (owner.purse().await, market.gate.ledger().await);
+    assert_eq!(purse["spent"]["all_msat"], ledger["received_msat"], "{purse} {ledger}");
+    let left: i64 =
+        purse["credentials"].as_array().unwrap().iter().map(|c| c["calls_left"].as_i64().unwrap()).sum();
+    let credit = ledger["credit_msat"].as_i64().unwrap();
+    assert!(left * 1700 <= credit, "the purse believes in more than there is: {purse} {ledger}");
+    assert_eq!(ledger["captured"], calls, "{ledger}");
+    assert_eq!(ledger["open_holds"], 0, "{ledger}");
+}
+
+fn payments(purse: &Value) -> usize {
+    purse["receipts"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_dies_at_any_moment_pays_nothing_twice() {
+    let market = Market::open(&[]).await;
+    let owner = Owner::of(&market, PLAIN).await;
+    let mut served = 0;
+    // From before the first request has left until after the answer.
+    for delay_ms in [0, 5, 10, 20, 40, 80, 160, 320] {
+        let mut bridge = owner.connect(&market.gate.url, &[]);
+        bridge.initialize(json!({})).await;
+        bridge.tell(&call(1, "data_query", json!({"query": "carts"}))).await;
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        bridge.kill().await;
+        persist(&owner, &market).await;
+        soon(async {
+            while market.gate.ledger().await["open_holds"] != 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let calls = market.gate.ledger().await["captured"].as_u64().unwrap();
+        assert!((served + 1..=served + 2).contains(&calls), "{calls} calls after {served}");
+        served = calls;
+        agree(&owner, &market, served).await;
+    }
+    let bought = payments(&owner.purse().await) as u64;
+    assert!(bought <= served + 1, "{bought} payments for {served} calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_dies_is_found_again_and_its_session_too() {
+    let mut market = Market::open(&[]).await;
+    let owner = Owner::of(&market, PLAIN).await;
+    let mut bridge = owner.connect(&market.gate.url, &[]);
+    bridge.initialize(json!({})).await;
+    let query = |id| call(id, "data_query", json!({"query": "carts"}));
+    assert!(bridge.ask(&query(1)).await.to_string().contains("north 41 carts"));
+    // While a call hangs at the server: it is told that there is no answer, and its money is still there.
+    bridge.tell(&call(2, "data_query", json!({"query": "carts", "fault": "hang"}))).await;
+    soon(market.sample.until(|tally| tally.calls["data_query"] == 2)).await;
+    market.gate = market.gate.kill().start().await;
+    market.sample.forget_sessions();
+    let broken = bridge.next().await;
+    assert!(
+        broken["id"] == 2 && broken.get("result").is_none_or(|result| result["isError"] == true),
+        "{broken}"
+    );
+    // The same bridge goes on: a new connection, a new session, the credential of before.
+    let paid = payments(&owner.purse().await);
+    let answered = bridge.ask(&query(3)).await;
+    assert!(answered.to_string().contains("north 41 carts"), "{answered}");
+    assert_eq!(payments(&owner.purse().await), paid);
+    agree(&owner, &market, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_dies_is_asked_again_for_the_same_payment() {
+    let market = Market::open(&[]).await;
+    let mut owner = Owner::of(&market, PLAIN).await;
+    let mut bridge = owner.connect(&market.gate.url, &[]);
+    bridge.initialize(json!({})).await;
+    let query = |id| call(id, "data_query", json!({"query": "carts"}));
+    assert!(bridge.ask(&query(1)).await.to_string().contains("north 41 carts"));
+    owner.wallet = None;
+    let refused = bridge.ask(&query(2)).await;
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    bridge.kill().await;
+    assert_eq!(market.gate.ledger().await["received_msat"], 1700);
+    let open = owner.purse().await["receipts"][0].clone();
+    assert_eq!((&open["state"], &open["amount_msat"]), (&json!("open"), &json!(1700)), "{open}");
+
+    // It comes back, elsewhere: the payment of before is made, and no other.
+    let again = Owner::of(&market, PLAIN).await;
+    std::fs::copy(again.file("wallet"), owner.file("wallet")).unwrap();
+    owner.wallet = Some({ again }.wallet.take().unwrap());
+    persist(&owner, &market).await;
+    assert_eq!(payments(&owner.purse().await), 2);
+    agree(&owner, &market, 2).await;
+}
