@@ -4,7 +4,7 @@ use crate::peers::Peers;
 use crate::process::{self, Chore, cargo};
 
 /// The one feature no default build has: the upstream of the conformance journey.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "octroi-testkit/conformance"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "octroi-testkit/conformance,octroi-agent/rmcp"];
 
 /// Installs what the tests need and runs them; `more` goes to `cargo test`.
 pub(crate) fn run(more: &[&str]) -> Chore {

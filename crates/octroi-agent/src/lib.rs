@@ -30,6 +30,8 @@ mod payer;
 mod paying;
 mod policy;
 mod purse;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 mod secret;
 mod session;
 mod signin;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "everything here is a test, also what is no test function")]
 
 mod any_server;
+mod foreign;
 mod gate;
 mod honest;
 mod liars;
