@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use octroi_l402::{Msat, PaymentHash, Preimage};
 
-use crate::{NodeError, PayError};
+use crate::{NodeError, PayError, bolt11};
 
 /// A Lightning node, seen from the gate.
 ///
@@ -117,6 +117,19 @@ impl Capabilities {
         channels: false,
         forget: false,
         buys_inbound: false,
+    };
+
+    /// What the node inside this process can, without a liquidity provider. Known to a binary built without it, too.
+    pub const EMBEDDED: Self = Self {
+        msat_invoices: true,
+        settlements: Settlements::Resumable,
+        pay: true,
+        fee_limit: true,
+        balances: true,
+        inbound: true,
+        channels: true,
+        forget: true,
+        ..Self::LEAST
     };
 }
 
@@ -319,6 +332,25 @@ impl InvoiceRequest {
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
+    /// The amount in millisatoshi.
+    ///
+    /// # Errors
+    /// [`NodeError::Refused`] when it is not above zero.
+    pub(crate) fn above_zero(&self) -> Result<i64, NodeError> {
+        match self.amount.as_i64() {
+            msat if msat > 0 => Ok(msat),
+            _ => Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned())),
+        }
+    }
+
+    /// The amount in whole satoshis, rounded up.
+    ///
+    /// # Errors
+    /// As [`above_zero`](Self::above_zero).
+    pub(crate) fn sats_above_zero(&self) -> Result<i64, NodeError> {
+        self.above_zero().map(|_| self.amount.ceil_to_sat())
+    }
+
     /// For backends that choose preimages themselves.
     pub(crate) fn only_chosen_by_the_node(&self) -> Result<(), NodeError> {
         match self.preimage {
@@ -331,6 +363,32 @@ impl InvoiceRequest {
     pub(crate) fn bounded_description(&self) -> &str {
         &self.description[..self.description.floor_char_boundary(MAX_DESCRIPTION)]
     }
+}
+
+/// An invoice as a backend made it. Its text is what the payer sees, so it is what counts.
+///
+/// # Errors
+/// [`NodeError::BadReply`] when it is no invoice, or asks for something else than `amount`.
+pub(crate) fn checked_invoice(text: String, amount: Msat) -> Result<Invoice, NodeError> {
+    let decoded = bolt11::decode(&text).map_err(|error| NodeError::BadReply(error.to_string()))?;
+    if decoded.amount != Some(amount) {
+        return Err(NodeError::BadReply("the invoice asks for another amount".to_owned()));
+    }
+    let (payment_hash, expires_at) = (decoded.payment_hash, decoded.expires_at);
+    Ok(Invoice { bolt11: text, payment_hash, amount, expires_at })
+}
+
+/// What an invoice asks for, when it may be paid.
+///
+/// # Errors
+/// What is wrong with it; nothing was sent.
+pub(crate) fn payable(text: &str) -> Result<(PaymentHash, Msat), PayError> {
+    let invoice = bolt11::decode(text).map_err(|error| PayError::InvalidInvoice(error.to_string()))?;
+    if invoice.is_expired(unix_now()) {
+        return Err(PayError::Expired);
+    }
+    let amount = invoice.amount.filter(|asked| *asked > Msat::ZERO).ok_or(PayError::NoAmount)?;
+    Ok((invoice.payment_hash, amount))
 }
 
 /// Seconds since the Unix epoch; 0 on a machine whose clock stands before it.

@@ -9,12 +9,22 @@ use tokio::sync::Notify;
 
 use crate::Settlement;
 
-/// What arrived: whose, how much, when (seconds since the Unix epoch).
-pub(crate) type Arrival = (PaymentHash, Msat, u64);
+/// What arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Whose.
+    pub(crate) payment_hash: PaymentHash,
+    /// How much.
+    pub(crate) amount: Msat,
+    /// When, in seconds since the Unix epoch.
+    pub(crate) settled_at: u64,
+    /// The node's own number of this settlement, where it numbers them: the same in every run.
+    pub(crate) mark: u64,
+}
 
 /// Settlements in memory, with positions counted anew in every run of the process.
 ///
-/// A cursor is `run.position.settled_at`. One of another run says nothing about this one's positions, so all that
+/// A cursor is `run.position.mark.settled_at`. One of another run says nothing about this one's positions, so all that
 /// waits is given out again: at least once, never less.
 pub(crate) struct Queue {
     run: String,
@@ -50,7 +60,7 @@ impl Queue {
     /// The one whose payment hash this is.
     #[cfg(feature = "embedded")]
     pub(crate) fn find(&self, hash: &PaymentHash) -> Option<Arrival> {
-        self.waiting.lock().by_position.values().find(|(known, ..)| known == hash).copied()
+        self.waiting.lock().by_position.values().find(|known| known.payment_hash == *hash).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,7 +70,7 @@ impl Queue {
     /// Takes it out, if it is in.
     pub(crate) fn remove(&self, hash: &PaymentHash) -> Option<Arrival> {
         let mut waiting = self.waiting.lock();
-        let position = *waiting.by_position.iter().find(|(_, (known, ..))| known == hash)?.0;
+        let position = *waiting.by_position.iter().find(|(_, known)| known.payment_hash == *hash)?.0;
         waiting.by_position.remove(&position)
     }
 
@@ -68,8 +78,9 @@ impl Queue {
     pub(crate) fn first_after(&self, cursor: Option<&str>) -> Option<Settlement> {
         let from = self.own_position(cursor).map_or(0, |position| position.saturating_add(1));
         let waiting = self.waiting.lock();
-        let (position, &(payment_hash, amount, settled_at)) = waiting.by_position.range(from..).next()?;
-        let cursor = format!("{}.{position}.{settled_at}", self.run);
+        let (position, arrival) = waiting.by_position.range(from..).next()?;
+        let &Arrival { payment_hash, amount, settled_at, mark } = arrival;
+        let cursor = format!("{}.{position}.{mark}.{settled_at}", self.run);
         Some(Settlement { payment_hash, amount, settled_at, cursor })
     }
 
@@ -85,6 +96,14 @@ pub(crate) fn settled_at(cursor: &str) -> Option<u64> {
     cursor.rsplit_once('.')?.1.parse().ok()
 }
 
+/// The node's own number of the settlement of a cursor, whichever run gave it out.
+pub(crate) fn mark_of(cursor: &str) -> Option<u64> {
+    let mut parts = cursor.split('.');
+    let (mark, settled_at) = (parts.nth(2)?, parts.next());
+    settled_at?;
+    mark.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -92,7 +111,12 @@ mod tests {
     use super::*;
 
     fn arrival(byte: u8) -> Arrival {
-        (PaymentHash::from_bytes([byte; 32]), Msat::new(i64::from(byte)), u64::from(byte))
+        Arrival {
+            payment_hash: PaymentHash::from_bytes([byte; 32]),
+            amount: Msat::new(i64::from(byte)),
+            settled_at: u64::from(byte),
+            mark: 10 * u64::from(byte),
+        }
     }
 
     #[test]
@@ -104,7 +128,7 @@ mod tests {
         assert_eq!(queue.remove(&first.payment_hash), Some(arrival(1)));
         assert_eq!(queue.remove(&first.payment_hash), None);
         let second = queue.first_after(Some(&first.cursor)).unwrap();
-        assert_eq!((second.payment_hash, settled_at(&second.cursor)), (arrival(2).0, Some(2)));
+        assert_eq!((second.payment_hash, settled_at(&second.cursor)), (arrival(2).payment_hash, Some(2)));
         let third = queue.first_after(Some(&second.cursor)).unwrap();
         assert_eq!(queue.first_after(Some(&third.cursor)), None);
         assert_eq!((queue.len(), queue.remove(&third.payment_hash)), (2, Some(arrival(3))));
@@ -115,7 +139,7 @@ mod tests {
         fn any_other_cursor_starts_over(cursor in ".{0,40}") {
             let queue = Queue::new();
             queue.push(arrival(1));
-            let _ = settled_at(&cursor);
+            let _ = (settled_at(&cursor), mark_of(&cursor));
             prop_assert!(queue.first_after(Some(&cursor)).is_some());
         }
 
@@ -124,6 +148,8 @@ mod tests {
             let queue = Queue::new();
             queue.push(arrival(1));
             let foreign = format!("abc.{position}.{at}");
+            prop_assert_eq!(mark_of(&foreign), None);
+            prop_assert_eq!(mark_of(&format!("abc.{position}.7.{at}")), Some(7));
             prop_assert!(queue.first_after(Some(&foreign)).is_some());
             prop_assert_eq!(settled_at(&foreign), Some(at));
             let beyond = format!("{}.{}.0", queue.run, u64::MAX);

@@ -4,6 +4,8 @@
 pub mod chain;
 pub mod issuer;
 #[cfg(feature = "lightning")]
+pub mod node_apis;
+#[cfg(feature = "lightning")]
 pub mod nodes;
 pub mod postgres;
 pub mod upstream;

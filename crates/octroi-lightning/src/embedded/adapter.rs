@@ -18,23 +18,6 @@ use crate::{
 /// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
 const SYNCED_WITHIN_SECS: u64 = 300;
 
-impl EmbeddedNode {
-    /// What an embedded node can do. With a liquidity provider it also buys room to receive.
-    pub const CAPABILITIES: Capabilities = Capabilities {
-        msat_invoices: true,
-        chosen_preimage: false,
-        settlements: crate::Settlements::Resumable,
-        custodial: false,
-        pay: true,
-        fee_limit: true,
-        balances: true,
-        inbound: true,
-        channels: true,
-        forget: true,
-        buys_inbound: false,
-    };
-}
-
 #[async_trait]
 impl LightningNode for EmbeddedNode {
     fn backend(&self) -> &'static str {
@@ -42,7 +25,7 @@ impl LightningNode for EmbeddedNode {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Self::CAPABILITIES
+        Capabilities::EMBEDDED
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {

@@ -9,6 +9,9 @@ use octroi_l402::Msat;
 use super::{EmbeddedNode, peer_id, unsigned};
 use crate::NodeError;
 
+/// How long a node's own first look at the chain is waited for. One that cannot reach its chain never has it.
+const FIRST_SYNC: Duration = Duration::from_secs(5);
+
 /// How often channels are looked at while waiting for one to become usable.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -30,6 +33,7 @@ impl EmbeddedNode {
     /// # Errors
     /// [`NodeError::Unreachable`] when the chain source does not answer.
     pub async fn sync(&self) -> Result<(), NodeError> {
+        self.first_sync().await;
         self.run(|inner| {
             inner
                 .node
@@ -37,6 +41,18 @@ impl EmbeddedNode {
                 .map_err(|error| NodeError::Unreachable(format!("the chain source: {error}")))
         })
         .await
+    }
+
+    /// Waits, not for long, until the node has looked at the chain by itself: asked before that, ldk-node takes the one
+    /// look for the other, which its debug builds do not survive.
+    async fn first_sync(&self) {
+        let looked = async {
+            let seen = || self.inner.node.status().latest_lightning_wallet_sync_timestamp;
+            while seen().is_none_or(|seen| seen < self.inner.started_at) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(FIRST_SYNC, looked).await;
     }
 
     /// Connects to a peer, and remembers it.

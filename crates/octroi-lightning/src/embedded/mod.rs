@@ -52,6 +52,8 @@ struct Inner {
     invoices: Invoices,
     waiters: Arc<Waiters>,
     stopped: AtomicBool,
+    /// Seconds since the Unix epoch.
+    started_at: u64,
 }
 
 impl EmbeddedNode {
@@ -84,6 +86,7 @@ impl EmbeddedNode {
             invoices: Invoices::load(store)?,
             waiters: Arc::default(),
             stopped: AtomicBool::new(false),
+            started_at: crate::node::unix_now(),
         });
         inner.node.start().map_err(build::start_error)?;
         handle.spawn(pump::run(Arc::clone(&inner)));

@@ -9,6 +9,7 @@ use octroi_l402::{Msat, PaymentHash, Preimage};
 use tokio::task::block_in_place;
 use tracing::{debug, error, info, warn};
 
+use super::settlements::arrival;
 use super::{Inner, payment_id};
 use crate::node::{msat, unix_now};
 
@@ -83,7 +84,7 @@ fn received(inner: &Inner, hash: PaymentHash, amount: u64) -> bool {
         return true;
     };
     let settled_at = inner.node.payment(&payment_id(&hash)).map(|record| record.latest_update_timestamp);
-    match inner.settlements.record((hash, amount, settled_at.unwrap_or_else(unix_now))) {
+    match inner.settlements.record(arrival(hash, amount, settled_at.unwrap_or_else(unix_now))) {
         Ok(true) => true,
         Ok(false) => {
             warn!("too many settlements wait for the ledger; the Lightning node's events wait too");

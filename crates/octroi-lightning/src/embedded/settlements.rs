@@ -38,7 +38,7 @@ impl Settlements {
             };
             left.push(found);
         }
-        left.sort_unstable_by_key(|&(hash, _, settled_at)| (settled_at, hash));
+        left.sort_unstable_by_key(|arrival: &Arrival| (arrival.settled_at, arrival.payment_hash));
         let queue = Queue::new();
         for settlement in left {
             queue.push(settlement);
@@ -50,7 +50,7 @@ impl Settlements {
     ///
     /// One that waits already is not written twice: ldk-node repeats an event after a crash.
     pub(super) fn record(&self, arrival: Arrival) -> io::Result<bool> {
-        let (hash, amount, settled_at) = arrival;
+        let Arrival { payment_hash: hash, amount, settled_at, .. } = arrival;
         if self.queue.find(&hash).is_some() {
             return Ok(true);
         }
@@ -90,7 +90,7 @@ impl Settlements {
 
     /// A settlement that waits, by its hash: what arrived and when.
     pub(super) fn waiting(&self, hash: &PaymentHash) -> Option<(Msat, u64)> {
-        self.queue.find(hash).map(|(_, amount, settled_at)| (amount, settled_at))
+        self.queue.find(hash).map(|arrival| (arrival.amount, arrival.settled_at))
     }
 
     /// Ends every wait, now and later.
@@ -100,9 +100,14 @@ impl Settlements {
     }
 }
 
+/// ldk-node does not number what arrives.
+pub(super) const fn arrival(payment_hash: PaymentHash, amount: Msat, settled_at: u64) -> Arrival {
+    Arrival { payment_hash, amount, settled_at, mark: 0 }
+}
+
 fn read_record(key: &str, bytes: &[u8]) -> Option<Arrival> {
     let (amount, settled_at) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
-    Some((key.parse().ok()?, Msat::new(amount.parse().ok()?), settled_at.parse().ok()?))
+    Some(arrival(key.parse().ok()?, Msat::new(amount.parse().ok()?), settled_at.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -123,7 +128,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first_run = open(dir.path());
         for (byte, at) in [(3, 10), (1, 20), (2, 30)] {
-            assert!(first_run.record((hash(byte), Msat::new(i64::from(byte)), at)).unwrap());
+            assert!(first_run.record(arrival(hash(byte), Msat::new(i64::from(byte)), at)).unwrap());
         }
         let a = first_run.next(None).await.unwrap();
         let b = first_run.next(Some(&a.cursor)).await.unwrap();
@@ -144,8 +149,8 @@ mod tests {
     async fn a_repeated_event_is_one_settlement() {
         let dir = tempfile::tempdir().unwrap();
         let settlements = open(dir.path());
-        assert!(settlements.record((hash(1), Msat::new(5), 1)).unwrap());
-        assert!(settlements.record((hash(1), Msat::new(5), 2)).unwrap());
+        assert!(settlements.record(arrival(hash(1), Msat::new(5), 1)).unwrap());
+        assert!(settlements.record(arrival(hash(1), Msat::new(5), 2)).unwrap());
         let only = settlements.next(None).await.unwrap();
         settlements.acknowledge(&only.payment_hash).unwrap();
         assert_eq!(settlements.waiting(&only.payment_hash), None);
@@ -156,10 +161,10 @@ mod tests {
     async fn waiting_ends_when_money_arrives_and_when_the_node_stops() {
         let dir = tempfile::tempdir().unwrap();
         let settlements = open(dir.path());
-        let (arrival, _) = tokio::join!(settlements.next(None), async {
-            settlements.record((hash(9), Msat::new(1), 1)).unwrap();
+        let (arrived, _) = tokio::join!(settlements.next(None), async {
+            settlements.record(arrival(hash(9), Msat::new(1), 1)).unwrap();
         });
-        let cursor = arrival.unwrap().cursor;
+        let cursor = arrived.unwrap().cursor;
         let (stopped, ()) = tokio::join!(settlements.next(Some(&cursor)), async { settlements.stop() });
         assert_eq!(stopped, Err(NodeError::Stopped));
     }

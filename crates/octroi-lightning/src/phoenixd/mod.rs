@@ -19,18 +19,21 @@ use reqwest::Method;
 use url::Url;
 
 use self::http::Http;
-use self::settled::Settled;
 use self::wire::{Balance, Created, Incoming, Info};
-use crate::node::msat;
+use crate::node::{checked_invoice, msat};
+use crate::polled::Polled;
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settlement, bolt11,
+    NodeInfo, Outgoing, Password, PayError, Payment, Settlement,
 };
+
+/// How often phoenixd is asked while nothing arrives.
+const POLL: Duration = Duration::from_millis(500);
 
 /// A client of a phoenixd.
 pub struct Phoenixd {
     http: Http,
-    settled: Settled,
+    settled: Polled,
 }
 
 impl Phoenixd {
@@ -57,7 +60,7 @@ impl Phoenixd {
     /// # Errors
     /// [`NodeError::Config`] when `url` is not `http` or `https`, or carries a user name or password.
     pub fn new(url: &Url, password: Password) -> Result<Self, NodeError> {
-        Ok(Self { http: Http::new(url, password)?, settled: Settled::new() })
+        Ok(Self { http: Http::new(url, password)?, settled: Polled::new(POLL) })
     }
 
     /// What phoenixd says of an invoice of ours; `None` when it does not know it.
@@ -82,34 +85,20 @@ impl LightningNode for Phoenixd {
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
         request.only_chosen_by_the_node()?;
-        let sat = request.amount.ceil_to_sat();
-        if sat <= 0 {
-            return Err(NodeError::Refused("an invoice must ask for more than nothing".to_owned()));
-        }
+        let sat = request.sats_above_zero()?;
         let form = [
             ("amountSat", sat.to_string()),
             ("description", request.bounded_description().to_owned()),
             ("expirySeconds", request.expiry_secs().to_string()),
         ];
         let created: Created = self.http.call(Method::POST, "createinvoice", &form).await?;
-        // The invoice is what the payer sees, so it is what counts.
-        let decoded =
-            bolt11::decode(&created.serialized).map_err(|error| NodeError::BadReply(error.to_string()))?;
-        if decoded.amount != Msat::from_sat(sat) {
-            return Err(NodeError::BadReply("the invoice asks for another amount".to_owned()));
-        }
-        Ok(Invoice {
-            bolt11: created.serialized,
-            payment_hash: decoded.payment_hash,
-            amount: decoded.amount.unwrap_or(Msat::ZERO),
-            expires_at: decoded.expires_at,
-        })
+        checked_invoice(created.serialized, Msat::from_sat(sat).unwrap_or(Msat::ZERO))
     }
 
     async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
         let Some(payment) = self.incoming(payment_hash).await? else { return Ok(InvoiceState::Unknown) };
-        if let Some((_, amount, completed_at)) = payment.arrival() {
-            return Ok(InvoiceState::Settled { amount, settled_at: completed_at / 1000 });
+        if let Some((arrival, _)) = payment.arrival() {
+            return Ok(InvoiceState::Settled { amount: arrival.amount, settled_at: arrival.settled_at });
         }
         Ok(if payment.is_expired { InvoiceState::Expired } else { InvoiceState::Open })
     }

@@ -7,16 +7,11 @@ use reqwest::Method;
 
 use super::http::Http;
 use super::wire::{OutgoingPayment, Paid};
-use crate::node::{msat, unix_now};
+use crate::node::{msat, payable};
 use crate::{NodeError, Outgoing, PayError, Payment, bolt11};
 
 pub(super) async fn pay(http: &Http, text: &str, timeout: Duration) -> Result<Payment, PayError> {
-    let invoice = bolt11::decode(text).map_err(|error| PayError::InvalidInvoice(error.to_string()))?;
-    if invoice.is_expired(unix_now()) {
-        return Err(PayError::Expired);
-    }
-    let amount = invoice.amount.filter(|asked| *asked > Msat::ZERO).ok_or(PayError::NoAmount)?;
-    let hash = invoice.payment_hash;
+    let (hash, amount) = payable(text)?;
     // phoenixd answers once the payment is decided.
     let form = [("invoice", text.to_owned())];
     let paid: Paid = match http.ask(Method::POST, "payinvoice", &form, timeout).await {

@@ -8,6 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bolt11;
 
 type Answer = Box<dyn Fn(&str) -> (u16, String) + Send>;
 
@@ -94,7 +95,7 @@ async fn a_new_run_asks_from_a_minute_before_the_ledgers_cursor() {
 async fn errors_say_whose_fault_it_is_and_never_the_password() {
     let hash = PaymentHash::from_bytes([1; 32]);
     let cases = [
-        (401, "", NodeError::Refused("the password is wrong, or does not allow this".to_owned())),
+        (401, "", NodeError::Refused("the credential is wrong, or does not allow this".to_owned())),
         (400, "too\nlong", NodeError::Refused("too long".to_owned())),
         (502, "<html>", NodeError::Unreachable("HTTP 502".to_owned())),
     ];
@@ -103,7 +104,7 @@ async fn errors_say_whose_fault_it_is_and_never_the_password() {
     }
     let redirected = always(302, "").lookup(&hash).await;
     assert_eq!(redirected, Err(NodeError::Unreachable("HTTP 302".to_owned())));
-    for body in ["", "[]", "{}", "\"x\"", &"x".repeat(2 * 1024 * 1024)] {
+    for body in ["", "[]", "{}", "\"x\"", &"x".repeat(5 * 1024 * 1024)] {
         assert!(matches!(always(200, body).lookup(&hash).await, Err(NodeError::BadReply(_))));
     }
     assert_eq!(always(404, "").lookup(&hash).await, Ok(InvoiceState::Unknown));

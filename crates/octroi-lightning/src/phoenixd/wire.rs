@@ -1,10 +1,10 @@
 //! phoenixd's replies, as far as they are read. Amounts are satoshis where the name says so, else millisatoshis;
 //! times are milliseconds since the Unix epoch.
 
-use octroi_l402::{Msat, PaymentHash};
 use serde::Deserialize;
 
 use crate::node::msat;
+use crate::queue::Arrival;
 
 /// `POST /createinvoice`.
 #[derive(Deserialize)]
@@ -34,11 +34,13 @@ impl Incoming {
     ///
     /// What arrived is said in whole satoshis and without the fee, so the sum of both may miss a part of a satoshi:
     /// an invoice with an amount is never paid with less.
-    pub(super) fn arrival(&self) -> Option<(PaymentHash, Msat, u64)> {
+    pub(super) fn arrival(&self) -> Option<(Arrival, u64)> {
         let completed_at = self.completed_at.filter(|_| self.is_paid)?;
         let paid = self.received_sat.checked_mul(1000)?.checked_add(self.fees)?;
         let asked = self.requested_sat.unwrap_or(0).checked_mul(1000)?;
-        Some((self.payment_hash.parse().ok()?, msat(paid.max(asked))?, completed_at))
+        let payment_hash = self.payment_hash.parse().ok()?;
+        let settled_at = completed_at / 1000;
+        Some((Arrival { payment_hash, amount: msat(paid.max(asked))?, settled_at, mark: 0 }, completed_at))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the gate would do, for a program.
 
 use octroi_gate::price::Price;
+use octroi_lightning::Settlements;
 use serde_json::{Value, json};
 
 use super::table::{lightning, upstream};
@@ -13,6 +14,18 @@ pub(super) fn of_config(config: &Config) -> Value {
         "public_url": config.public_url.as_str(),
         "ledger": config.ledger.store.to_string(),
         "lightning": config.lightning.as_ref().map(|_| lightning(config)),
+        "lightning_can": super::table::capabilities(config).map(|capabilities| json!({
+            "msat_invoices": capabilities.msat_invoices,
+            "chosen_preimage": capabilities.chosen_preimage,
+            "settlements_resumable": capabilities.settlements == Settlements::Resumable,
+            "custodial": capabilities.custodial,
+            "pay": capabilities.pay,
+            "fee_limit": capabilities.fee_limit,
+            "balances": capabilities.balances,
+            "inbound": capabilities.inbound,
+            "channels": capabilities.channels,
+            "buys_inbound": capabilities.buys_inbound,
+        })),
         "servers": config.servers.iter().map(of_server).collect::<Vec<_>>(),
         "notes": config.notes(),
     })

@@ -2,11 +2,17 @@
 
 use std::fmt::Write as _;
 
+use octroi_lightning::Capabilities;
+use octroi_lightning::lnbits::Lnbits;
+use octroi_lightning::lnd::Lnd;
+use octroi_lightning::lnurl::Lnurl;
+use octroi_lightning::phoenixd::Phoenixd;
 use octroi_pow::door::LAPTOP_HASHES_PER_SECOND;
 
 use super::price;
 use crate::config::{
-    ChainSource, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig, Upstream,
+    ChainSource, Cln, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig,
+    Upstream,
 };
 
 const HEADINGS: [&str; 7] =
@@ -17,6 +23,9 @@ pub(super) fn of_config(config: &Config) -> String {
     line(&mut text, "public URL", config.public_url.as_str());
     line(&mut text, "ledger", &config.ledger.store.to_string());
     line(&mut text, "lightning", &lightning(config));
+    if let Some(capabilities) = capabilities(config) {
+        line(&mut text, "", &capabilities.to_string());
+    }
     for server in &config.servers {
         text.push('\n');
         of_server(&mut text, server);
@@ -39,6 +48,13 @@ pub(super) fn lightning(config: &Config) -> String {
     let Some(lightning) = &config.lightning else { return "none".to_owned() };
     let network = format!("{:?}", lightning.network).to_ascii_lowercase();
     match &lightning.backend {
+        LightningBackend::Lnd(lnd) => format!("LND at {} ({network})", lnd.url),
+        LightningBackend::Cln(Cln::Socket(path)) => {
+            format!("Core Lightning at {} ({network})", path.display())
+        }
+        LightningBackend::Cln(Cln::Rest { url, .. }) => format!("Core Lightning at {url} ({network})"),
+        LightningBackend::Lnbits(lnbits) => format!("a wallet at the LNbits at {} ({network})", lnbits.url),
+        LightningBackend::Lnurl(lnurl) => format!("the Lightning Address {} ({network})", lnurl.address),
         LightningBackend::Phoenixd(phoenixd) => format!("phoenixd at {} ({network})", phoenixd.url),
         LightningBackend::Embedded(node) => {
             let chain = match &node.chain {
@@ -49,6 +65,18 @@ pub(super) fn lightning(config: &Config) -> String {
             format!("embedded node in {} ({network}), blocks from {chain}", node.storage_dir.display())
         }
     }
+}
+
+/// What the node can and cannot do.
+pub(super) fn capabilities(config: &Config) -> Option<Capabilities> {
+    Some(match &config.lightning.as_ref()?.backend {
+        LightningBackend::Embedded(_) => Capabilities::EMBEDDED,
+        LightningBackend::Phoenixd(_) => Phoenixd::CAPABILITIES,
+        LightningBackend::Lnd(_) => Lnd::CAPABILITIES,
+        LightningBackend::Cln(_) => octroi_lightning::cln::Cln::CAPABILITIES,
+        LightningBackend::Lnbits(_) => Lnbits::CAPABILITIES,
+        LightningBackend::Lnurl(_) => Lnurl::CAPABILITIES,
+    })
 }
 
 fn of_server(text: &mut String, server: &ServerConfig) {

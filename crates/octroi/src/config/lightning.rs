@@ -88,6 +88,68 @@ pub enum LightningBackend {
     Embedded(EmbeddedNode),
     /// A phoenixd reached over HTTP.
     Phoenixd(Phoenixd),
+    /// An LND reached over REST.
+    Lnd(Lnd),
+    /// A Core Lightning.
+    Cln(Cln),
+    /// A wallet at an LNbits.
+    Lnbits(Lnbits),
+    /// A Lightning Address.
+    Lnurl(Lnurl),
+}
+
+/// An LND reached over REST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lnd {
+    /// Its base URL, usually `https://127.0.0.1:8080`.
+    pub url: Url,
+    /// Its macaroon.
+    pub macaroon: Macaroon,
+    /// Its `tls.cert`, the only certificate then accepted.
+    pub tls_cert: Option<PathBuf>,
+}
+
+/// Where a macaroon of LND comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Macaroon {
+    /// Written in hexadecimal.
+    Hex(Secret),
+    /// A file as `lncli bakemacaroon --save_to` writes it.
+    File(PathBuf),
+}
+
+/// A Core Lightning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cln {
+    /// Its `lightning-rpc` socket.
+    Socket(PathBuf),
+    /// Its clnrest.
+    Rest {
+        /// Its base URL, usually `https://127.0.0.1:3010`.
+        url: Url,
+        /// What it lets the gate do.
+        rune: Secret,
+        /// Its `server.pem`, or the `ca.pem` that signed it: the only certificate then accepted.
+        tls_cert: Option<PathBuf>,
+    },
+}
+
+/// A wallet at an LNbits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lnbits {
+    /// Its base URL.
+    pub url: Url,
+    /// The wallet's invoice key.
+    pub key: Secret,
+}
+
+/// A Lightning Address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lnurl {
+    /// `name@domain`, or the URL of its terms.
+    pub address: String,
+    /// Where open invoices are kept.
+    pub file: PathBuf,
 }
 
 /// A node inside this process.

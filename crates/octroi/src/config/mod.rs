@@ -31,8 +31,8 @@ pub use args::ConfigArgs;
 pub use cedar::CedarConfig;
 pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
 pub use lightning::{
-    AlertsConfig, ChainSource, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend, LightningConfig,
-    Network, Phoenixd,
+    AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
+    LightningConfig, Lnbits, Lnd, Lnurl, Macaroon, Network, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{

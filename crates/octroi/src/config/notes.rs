@@ -4,8 +4,8 @@ use url::Url;
 
 use super::address::is_loopback;
 use super::{
-    ChainSource, Config, DefaultPolicy, LightningBackend, MasterKeySource, Network, Rule, ServerConfig,
-    Upstream,
+    ChainSource, Cln, Config, DefaultPolicy, LightningBackend, Lnbits, Lnd, MasterKeySource, Network,
+    Phoenixd, Rule, ServerConfig, Upstream,
 };
 
 impl Config {
@@ -47,15 +47,15 @@ impl Config {
         }
         let node = match &lightning.backend {
             LightningBackend::Embedded(node) => node,
-            LightningBackend::Phoenixd(phoenixd) => {
-                if plain_and_far(&phoenixd.url) {
-                    notes.push(
-                        "phoenixd is reached over plain http: its password can be read on the way."
-                            .to_owned(),
-                    );
-                }
-                return;
+            LightningBackend::Phoenixd(Phoenixd { url, .. })
+            | LightningBackend::Lnd(Lnd { url, .. })
+            | LightningBackend::Cln(Cln::Rest { url, .. }) => return plain_node_note(url, notes),
+            LightningBackend::Cln(Cln::Socket(_)) => return,
+            LightningBackend::Lnbits(Lnbits { url, .. }) => {
+                notes.push(CUSTODIAL.to_owned());
+                return plain_node_note(url, notes);
             }
+            LightningBackend::Lnurl(_) => return notes.push(CUSTODIAL.to_owned()),
         };
         if cfg!(not(feature = "lightning-embedded")) {
             notes.push(
@@ -135,6 +135,19 @@ impl ServerConfig {
         {
             notes.push(format!("{name}: the upstream is reached over plain http."));
         }
+    }
+}
+
+/// Where somebody else keeps the money.
+const CUSTODIAL: &str = "Somebody else keeps the money, and knows every preimage: a call is admitted only when they say that \
+                         its invoice was paid.";
+
+fn plain_node_note(url: &Url, notes: &mut Vec<String>) {
+    if plain_and_far(url) {
+        notes.push(
+            "The Lightning node is reached over plain http: its credential can be read on the way."
+                .to_owned(),
+        );
     }
 }
 

@@ -177,6 +177,13 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// As [`only_with`](Self::only_with), unless the field was asked for before.
+    pub(super) fn only_with_once(&self, name: &'static str, condition: &str) {
+        if !self.asked.borrow().contains(&name) {
+            self.only_with(&[name], condition);
+        }
+    }
+
     /// Complains about every field nobody asked for.
     pub(super) fn finish(self) {
         let asked = self.asked.into_inner();

@@ -1,14 +1,20 @@
 //! The Lightning node the configuration names.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use octroi_lightning::LightningNode;
+use octroi_lightning::cln::Cln;
+use octroi_lightning::lnbits::Lnbits;
+use octroi_lightning::lnd::Lnd;
+use octroi_lightning::lnurl::Lnurl;
 use octroi_lightning::phoenixd::Phoenixd;
+use octroi_lightning::{LightningNode, NodeError, Password};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::StartError;
-use crate::config::{LightningBackend, LightningConfig};
+use crate::config::{self, LightningBackend, LightningConfig, Macaroon, Secret};
 
 /// A running node.
 pub struct Node {
@@ -25,12 +31,26 @@ impl Node {
     pub async fn start(config: &LightningConfig) -> Result<Self, StartError> {
         match &config.backend {
             LightningBackend::Phoenixd(settings) => {
-                let password = octroi_lightning::Password::new(settings.password.reveal());
-                Ok(Self {
-                    handle: Arc::new(Phoenixd::new(&settings.url, password)?),
-                    #[cfg(feature = "lightning-embedded")]
-                    embedded: None,
-                })
+                Ok(Self::other(Phoenixd::new(&settings.url, password(&settings.password))?))
+            }
+            LightningBackend::Lnd(settings) => {
+                let macaroon = match &settings.macaroon {
+                    Macaroon::Hex(secret) => password(secret),
+                    Macaroon::File(path) => macaroon(path)?,
+                };
+                let certificate = certificate(settings.tls_cert.as_deref())?;
+                Ok(Self::other(Lnd::new(&settings.url, &macaroon, certificate.as_deref())?))
+            }
+            LightningBackend::Cln(config::Cln::Socket(path)) => Ok(Self::other(Cln::over_socket(path))),
+            LightningBackend::Cln(config::Cln::Rest { url, rune, tls_cert }) => {
+                let certificate = certificate(tls_cert.as_deref())?;
+                Ok(Self::other(Cln::over_rest(url, &password(rune), certificate.as_deref())?))
+            }
+            LightningBackend::Lnbits(settings) => {
+                Ok(Self::other(Lnbits::new(&settings.url, &password(&settings.key))?))
+            }
+            LightningBackend::Lnurl(settings) => {
+                Ok(Self::other(Lnurl::new(&settings.address, &settings.file)?))
             }
             #[cfg(feature = "lightning-embedded")]
             LightningBackend::Embedded(node) => {
@@ -40,6 +60,15 @@ impl Node {
             }
             #[cfg(not(feature = "lightning-embedded"))]
             LightningBackend::Embedded(_) => Err(StartError::NoEmbeddedNode),
+        }
+    }
+
+    /// A node that is not in this process.
+    fn other(node: impl LightningNode + 'static) -> Self {
+        Self {
+            handle: Arc::new(node),
+            #[cfg(feature = "lightning-embedded")]
+            embedded: None,
         }
     }
 
@@ -72,6 +101,24 @@ impl Node {
             node.stop().await;
         }
     }
+}
+
+fn password(secret: &Secret) -> Password {
+    Password::new(secret.reveal())
+}
+
+/// A macaroon as LND writes it: bytes.
+fn macaroon(path: &Path) -> Result<Password, NodeError> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Ok(Password::new(hex::encode(Zeroizing::new(bytes).as_slice())))
+}
+
+fn certificate(path: Option<&Path>) -> Result<Option<String>, NodeError> {
+    path.map(|path| std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))).transpose()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> NodeError {
+    NodeError::Config(format!("cannot read {}: {error}", path.display()))
 }
 
 #[cfg(feature = "lightning-embedded")]

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod invoices;
+mod nodes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,20 +10,23 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::reader::{Field, Section};
-use super::super::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Network, Phoenixd, Secret};
+use super::super::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Network, Secret};
 
 const INVOICE_EXPIRY_DEFAULT: Duration = Duration::from_secs(600);
 const STORAGE_DEFAULT: &str = "octroi-lightning";
-const PHOENIXD_DEFAULT: &str = "http://127.0.0.1:9740";
 /// BOLT 7: an alias is 32 bytes.
 const ALIAS_BYTES_MAX: usize = 32;
 const CHAIN_FIX: &str =
     "write \"bitcoind://user:password@host:port\", \"esplora+https://…\" or \"electrum://host:port\"";
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Backend {
     Embedded,
     Phoenixd,
+    Lnd,
+    Cln,
+    Lnbits,
+    Lnurl,
 }
 
 pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<LightningConfig> {
@@ -39,23 +43,16 @@ pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<
     let network = section.field("network").choice(&networks).unwrap_or(Network::Bitcoin);
     let invoice_expiry =
         section.field("invoice_expiry_seconds").seconds(60..=604_800).unwrap_or(INVOICE_EXPIRY_DEFAULT);
-    let backend = match backend(&section.field("backend"), &section) {
-        Some(Backend::Embedded) => {
-            section.only_with(&["url", "password"], "backend = \"phoenixd\"");
-            embedded(&section, network, beside_ledger).map(LightningBackend::Embedded)
-        }
-        Some(Backend::Phoenixd) => {
-            section.only_with(&EMBEDDED_FIELDS, "backend = \"embedded\"");
-            phoenixd(&section).map(LightningBackend::Phoenixd)
-        }
-        None => {
-            // Whatever was meant, these are no unknown names.
-            for name in EMBEDDED_FIELDS.into_iter().chain(["url", "password"]) {
-                section.field(name);
-            }
-            None
-        }
-    };
+    let chosen = backend(&section.field("backend"), &section);
+    foreign_fields(&section, chosen);
+    let backend = chosen.and_then(|backend| match backend {
+        Backend::Embedded => embedded(&section, network, beside_ledger).map(LightningBackend::Embedded),
+        Backend::Phoenixd => nodes::phoenixd(&section).map(LightningBackend::Phoenixd),
+        Backend::Lnd => nodes::lnd(&section).map(LightningBackend::Lnd),
+        Backend::Cln => nodes::cln(&section).map(LightningBackend::Cln),
+        Backend::Lnbits => nodes::lnbits(&section).map(LightningBackend::Lnbits),
+        Backend::Lnurl => nodes::lnurl(&section, beside_ledger).map(LightningBackend::Lnurl),
+    });
     let remote = !matches!(backend, Some(LightningBackend::Embedded(_)));
     let invoices = invoices::read(section.section("invoices"), remote);
     let alerts = alerts::read(section.section("alerts"));
@@ -63,19 +60,41 @@ pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<
     Some(LightningConfig { network, invoice_expiry, backend: backend?, invoices, alerts })
 }
 
-const EMBEDDED_FIELDS: [&str; 5] = ["chain", "storage_dir", "listen", "alias", "trusted_peers"];
+/// The fields of each backend, so that one of another is told from a misspelt one.
+const FIELDS: [(&str, Backend, &[&str]); 6] = [
+    ("embedded", Backend::Embedded, &["chain", "storage_dir", "listen", "alias", "trusted_peers"]),
+    ("phoenixd", Backend::Phoenixd, &["url", "password"]),
+    ("lnd", Backend::Lnd, &["url", "macaroon", "macaroon_file", "tls_cert"]),
+    ("cln", Backend::Cln, &["url", "rune", "tls_cert", "socket"]),
+    ("lnbits", Backend::Lnbits, &["url", "key"]),
+    ("lnurl", Backend::Lnurl, &["address"]),
+];
+
+fn foreign_fields(section: &Section<'_>, chosen: Option<Backend>) {
+    let own = FIELDS.iter().find(|(_, backend, _)| Some(*backend) == chosen).map_or(&[][..], |(.., own)| own);
+    for (_, _, fields) in FIELDS {
+        for name in fields.iter().filter(|name| !own.contains(name)) {
+            if chosen.is_none() {
+                // Whatever was meant, this is no unknown name.
+                section.field(name);
+                continue;
+            }
+            let users: Vec<&str> =
+                FIELDS.iter().filter(|(.., fields)| fields.contains(name)).map(|(name, ..)| *name).collect();
+            section.only_with_once(name, &format!("backend = \"{}\"", users.join("\", \"")));
+        }
+    }
+}
 
 fn backend(field: &Field<'_>, section: &Section<'_>) -> Option<Backend> {
     if !field.is_given() {
-        section.spot.wrong("no `backend`", "add backend = \"embedded\", or \"phoenixd\"");
+        section.spot.wrong(
+            "no `backend`",
+            "add backend = \"embedded\", or \"phoenixd\", \"lnd\", \"cln\", \"lnbits\", \"lnurl\"",
+        );
         return None;
     }
-    let written = field.text("embedded")?;
-    if matches!(written, "lnd" | "cln" | "lnbits" | "nwc" | "lnurl") {
-        field.spot.wrong(format!("{written} comes in a later release"), "write \"embedded\" or \"phoenixd\"");
-        return None;
-    }
-    field.choice(&[("embedded", Backend::Embedded), ("phoenixd", Backend::Phoenixd)])
+    field.choice(&FIELDS.map(|(name, backend, _)| (name, backend)))
 }
 
 fn embedded(section: &Section<'_>, network: Network, beside_ledger: &Path) -> Option<EmbeddedNode> {
@@ -179,18 +198,4 @@ fn percent_decoded(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(decoded).ok()
-}
-
-fn phoenixd(section: &Section<'_>) -> Option<Phoenixd> {
-    let url = section.field("url");
-    let address =
-        if url.is_given() { url.web_url(PHOENIXD_DEFAULT) } else { Url::parse(PHOENIXD_DEFAULT).ok() };
-    let password = section.field("password");
-    if !password.is_given() {
-        section.spot.wrong(
-            "phoenixd needs `password`",
-            "add password = \"env:PHOENIXD_PASSWORD\", the http-password of its phoenix.conf",
-        );
-    }
-    Some(Phoenixd { password: password.secret()?, url: address? })
 }

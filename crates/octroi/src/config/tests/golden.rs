@@ -119,11 +119,6 @@ fn a_tool_listed_twice() {
 #[test]
 fn providers_and_backends_of_later_releases() {
     assert_line(
-        8,
-        "backend = \"lnd\"",
-        "octroi.toml:8: lightning.backend: lnd comes in a later release\n  fix: write \"embedded\" or \"phoenixd\"",
-    );
-    assert_line(
         5,
         "url = \"postgres://u:hunter2@h:port/db\"",
         "octroi.toml:5: ledger.url: not a PostgreSQL URL\n  fix: write \"sqlite://octroi.db\", or \

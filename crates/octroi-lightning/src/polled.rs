@@ -1,0 +1,93 @@
+//! Settlements of a node that has to be asked for them, in the order in which they arrived.
+//!
+//! The list is asked from a minute before the latest known, so that a payment is not missed whose time of arrival was
+//! written late; what was taken over already is known by its hash.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use octroi_l402::PaymentHash;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::queue::{Arrival, Queue, settled_at};
+use crate::{NodeError, Settlement};
+
+/// How far back each question reaches behind the latest known arrival, in milliseconds.
+const OVERLAP_MS: u64 = 60_000;
+
+/// Most settlements waiting for the ledger; until it catches up the node is not asked.
+const MAX_WAITING: usize = 10_000;
+
+/// A list of what arrived.
+#[async_trait::async_trait]
+pub(crate) trait Arrivals: Sync {
+    /// What arrived since `from_ms` (Unix milliseconds), or the oldest part of it, the oldest first: the payment, and
+    /// when it arrived in milliseconds.
+    async fn since(&self, from_ms: u64) -> Result<Vec<(Arrival, u64)>, NodeError>;
+}
+
+/// The settlements of one node.
+pub(crate) struct Polled {
+    queue: Queue,
+    known: Mutex<Known>,
+    pause: Duration,
+    /// Wakes before the pause is over: the node said that something arrived.
+    pub(crate) news: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The latest arrival taken over, in milliseconds; `None` before the first question.
+    latest: Option<u64>,
+    /// What was taken over, as far back as questions reach, with its time of arrival.
+    recent: HashMap<PaymentHash, u64>,
+}
+
+impl Polled {
+    /// The node is asked after each `pause` while nothing arrives.
+    pub(crate) fn new(pause: Duration) -> Self {
+        Self { queue: Queue::new(), known: Mutex::default(), pause, news: Notify::new() }
+    }
+
+    pub(crate) async fn next(
+        &self,
+        list: &impl Arrivals,
+        after: Option<&str>,
+    ) -> Result<Settlement, NodeError> {
+        loop {
+            if let Some(settlement) = self.queue.first_after(after) {
+                return Ok(settlement);
+            }
+            if self.queue.len() >= MAX_WAITING || !self.poll(list, after).await? {
+                let _ = tokio::time::timeout(self.pause, self.news.notified()).await;
+            }
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, hash: &PaymentHash) {
+        self.queue.remove(hash);
+    }
+
+    /// Takes over what is new; whether anything was.
+    pub(crate) async fn poll(&self, list: &impl Arrivals, after: Option<&str>) -> Result<bool, NodeError> {
+        let latest = self.known.lock().latest;
+        // In a new run of the process the ledger's cursor says where the last one stood.
+        let latest = latest.unwrap_or_else(|| after.and_then(settled_at).unwrap_or(0).saturating_mul(1000));
+        let arrivals = list.since(latest.saturating_sub(OVERLAP_MS)).await?;
+        let mut new = false;
+        let mut known = self.known.lock();
+        let mut latest = latest;
+        for (arrival, arrived_ms) in arrivals {
+            latest = latest.max(arrived_ms);
+            if known.recent.insert(arrival.payment_hash, arrived_ms).is_none() {
+                self.queue.push(arrival);
+                new = true;
+            }
+        }
+        known.latest = Some(latest);
+        let reach = latest.saturating_sub(2 * OVERLAP_MS);
+        known.recent.retain(|_, arrived_ms| *arrived_ms >= reach);
+        Ok(new)
+    }
+}

@@ -1,0 +1,50 @@
+//! What goes wrong on purpose.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// What becomes of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// This status and body, whatever was asked.
+    Answer(u16, String),
+    /// The request is carried out, and its answer is cut off.
+    CutOff,
+    /// The answer comes so much later.
+    Slow(Duration),
+}
+
+/// What is to go wrong, in order; nothing by itself.
+#[derive(Default)]
+pub struct Faults {
+    next: Mutex<VecDeque<Fault>>,
+    streams: watch::Sender<u64>,
+}
+
+impl Faults {
+    /// Spoils the next request that nothing is planned for yet.
+    pub fn plan(&self, fault: Fault) {
+        self.next.lock().push_back(fault);
+    }
+
+    /// Takes back what was planned and has not happened.
+    pub fn clear(&self) {
+        self.next.lock().clear();
+    }
+
+    /// Ends every stream that is open, in the middle of a line.
+    pub fn cut_streams(&self) {
+        self.streams.send_modify(|number| *number += 1);
+    }
+
+    pub(super) fn take(&self) -> Option<Fault> {
+        self.next.lock().pop_front()
+    }
+
+    pub(super) fn cuts(&self) -> watch::Receiver<u64> {
+        self.streams.subscribe()
+    }
+}

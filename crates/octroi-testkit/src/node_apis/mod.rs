@@ -1,0 +1,115 @@
+//! The APIs of other people's Lightning nodes, on loopback, in front of a real node of the testkit: so that an adapter
+//! can be paid, cut off, kept waiting and lied to.
+//!
+//! Each is built from the documented endpoints that the adapters use, with their field names, number formats, statuses
+//! and error forms. What they share: a [`Stand`] remembers invoices and numbers what settled, and [`Faults`] spoil what
+//! a test wants spoilt.
+
+mod cln;
+mod faults;
+mod lnbits;
+mod lnd;
+mod lnurl;
+mod server;
+mod stand;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use octroi_lightning::LightningNode;
+use tokio::task::AbortHandle;
+
+pub use self::faults::{Fault, Faults};
+use self::stand::Stand;
+
+/// A node's API; it ends when dropped.
+pub struct NodeApi {
+    /// Where it answers.
+    pub url: String,
+    /// The server's certificate (PEM); empty where there is no TLS.
+    pub certificate: String,
+    /// What lets a caller in: a macaroon in hex, a rune, a key.
+    pub credential: String,
+    /// What is to go wrong.
+    pub faults: Arc<Faults>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for NodeApi {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// The secret of every API here.
+const CREDENTIAL: &str = "0201036c6e6420c0ffee";
+
+/// LND's REST interface, over TLS with a certificate of its own. It is the one consumer of the node's settlements.
+///
+/// # Errors
+/// When no loopback port can be had.
+pub async fn lnd(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
+    let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
+    serve(lnd::Lnd { stand: Arc::clone(&stand.0) }, faults, true, stand.1).await
+}
+
+/// Core Lightning's clnrest, over TLS with a certificate of its own. As [`lnd`].
+///
+/// # Errors
+/// When no loopback port can be had.
+pub async fn clnrest(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
+    let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
+    serve(cln::Rest(cln::Methods { stand: Arc::clone(&stand.0) }), faults, true, stand.1).await
+}
+
+/// Core Lightning's Unix socket at `path`. As [`lnd`].
+///
+/// # Errors
+/// When the socket cannot be made.
+pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Result<NodeApi> {
+    let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
+    let methods = Arc::new(cln::Methods { stand: Arc::clone(&stand.0) });
+    let task = cln::listen(methods, Arc::clone(&faults), &path)?;
+    let tasks = vec![stand.1, task.abort_handle()];
+    let url = path.display().to_string();
+    Ok(NodeApi { url, certificate: String::new(), credential: String::new(), faults, tasks })
+}
+
+/// One wallet at an LNbits. As [`lnd`], without TLS.
+///
+/// # Errors
+/// When no loopback port can be had.
+pub async fn lnbits(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
+    let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
+    serve(lnbits::Lnbits { stand: Arc::clone(&stand.0) }, faults, false, stand.1).await
+}
+
+/// A Lightning Address with LUD-21; its terms stand at `url`. As [`lnd`], without TLS.
+///
+/// # Errors
+/// When no loopback port can be had.
+pub async fn lnurl(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
+    let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
+    let mut api = serve(lnurl::Lnurl { stand: Arc::clone(&stand.0) }, faults, false, stand.1).await?;
+    api.url.push_str(lnurl::TERMS);
+    Ok(api)
+}
+
+async fn serve(
+    api: impl server::Api,
+    faults: Arc<Faults>,
+    tls: bool,
+    settlements: AbortHandle,
+) -> io::Result<NodeApi> {
+    let served = server::start(Arc::new(api), Arc::clone(&faults), tls).await?;
+    Ok(NodeApi {
+        url: served.url,
+        certificate: served.certificate,
+        credential: CREDENTIAL.to_owned(),
+        faults,
+        tasks: vec![settlements, served.task.abort_handle()],
+    })
+}
