@@ -13,6 +13,8 @@ const RESOURCES = {
   'https://gate.example.test/mcp': 'tools:call tools:admin',
   'https://upstream.example.test/mcp': 'records:read',
 };
+// A gate that runs beside it, for clients that find their way by themselves.
+if (process.env.RESOURCE) RESOURCES[process.env.RESOURCE] = 'tools:call tools:admin';
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 
@@ -61,6 +63,7 @@ function configuration(keys) {
       introspection: { enabled: true },
       revocation: { enabled: true },
       dPoP: { enabled: true },
+      registration: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: (_, __, oneOf) => oneOf,

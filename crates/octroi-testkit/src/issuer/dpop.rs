@@ -1,5 +1,6 @@
 //! The client's side of DPoP (RFC 9449): a key, and proofs made with it, right ones and wrong ones.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use base64::Engine;
@@ -33,8 +34,10 @@ impl DpopKey {
     /// Its thumbprint, as `cnf.jkt` carries it (RFC 7638).
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        // `serde_json` writes the members in the order of their names, as RFC 7638 §3.3 demands.
-        URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.public_members().to_string().as_bytes()))
+        // RFC 7638 §3.3: the members in the order of their names.
+        let members = self.0.public_members();
+        let sorted: BTreeMap<&String, &Value> = members.as_object().into_iter().flatten().collect();
+        URL_SAFE_NO_PAD.encode(Sha256::digest(json!(sorted).to_string().as_bytes()))
     }
 
     /// A proof as described.

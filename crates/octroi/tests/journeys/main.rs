@@ -11,6 +11,7 @@ mod crash;
 mod envelope;
 mod free_door;
 mod harness;
+mod identity;
 mod money;
 mod payers;
 mod stdio;

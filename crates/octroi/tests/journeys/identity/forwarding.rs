@@ -1,0 +1,126 @@
+//! What the server behind the gate learns of its callers, and that it learns it from the gate alone.
+
+use octroi_identity::{IdentityConfig, Provider, TokenType, Verifier};
+use octroi_testkit::issuer::{Endpoint, Fault};
+use serde_json::{Value, json};
+
+use super::{Scene, header, now};
+
+const FORWARD: &str = r#"
+[mcp_server.auth.identity.forward]
+jwt = true
+jwt_audience = "the-server"
+meta = true
+auth_user = true
+headers = { x-user = "subject", x-roles = "roles", x-mail = "verified_email" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_is_introduced_by_the_gate_and_by_nobody_else() {
+    let scene = Scene::open("default = \"free\"", "", FORWARD, "").await;
+    let token = scene
+        .token(|spec| spec.scopes(&["read"]).claim("roles", json!(["editor"])).claim("given_name", "Alice"));
+    let spoofed = || {
+        scene
+            .caller
+            .call("echo_request", json!({}))
+            .header("octroi-caller", "eyJhbGciOiJub25lIn0.e30.")
+            .header("x-user", "root")
+            .header("x-roles", "admin")
+            .header("x-mail", "root@acme.example")
+            .meta("dev.octroi/caller", json!({"sub": "root"}))
+            .meta("authUser", json!({"sub": "root"}))
+    };
+
+    let (headers, body) = scene.echoed(spoofed().bearer(&token)).await;
+    assert_eq!(header(&headers, "x-user"), Some("alice"));
+    assert_eq!(header(&headers, "x-roles"), Some("editor"));
+    assert_eq!((header(&headers, "x-mail"), header(&headers, "authorization")), (None, None));
+    let meta = &body["params"]["_meta"];
+    assert_eq!(
+        (&meta["dev.octroi/caller"]["sub"], &meta["authUser"]["sub"]),
+        (&json!("alice"), &json!("alice"))
+    );
+    assert_eq!(meta["authUser"]["firstName"], "Alice");
+    assert!(meta["io.modelcontextprotocol/protocolVersion"].is_string(), "everything else stays: {body}");
+    assert!(!body.to_string().contains(&token) && !headers.to_string().contains(&token));
+
+    // A server checks the statement with the keys that the gate publishes.
+    let keys = format!("{}/.well-known/octroi/callers.json", scene.gate.admin);
+    let mut provider = Provider::jwks(&scene.gate.admin, &keys);
+    provider.types = vec![TokenType::Other("octroi-caller+jwt".to_owned())];
+    let verifier =
+        Verifier::connect(IdentityConfig::new(provider, vec!["the-server".to_owned()])).await.unwrap();
+    let statement = header(&headers, "octroi-caller").unwrap();
+    let caller = verifier.verify(statement, now()).await.unwrap();
+    assert_eq!(caller.subject, "alice");
+    assert!(caller.expires_at <= now() + 60);
+
+    // Nobody is introduced as nobody, whatever was claimed.
+    let (headers, body) = scene.echoed(spoofed()).await;
+    for name in ["octroi-caller", "x-user", "x-roles", "x-mail"] {
+        assert_eq!(header(&headers, name), None, "{name}");
+    }
+    let meta = &body["params"]["_meta"];
+    assert_eq!((&meta["dev.octroi/caller"], &meta["authUser"]), (&Value::Null, &Value::Null));
+
+    let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", scene.gate.admin);
+    let document: Value = reqwest::get(&metadata).await.unwrap().json().await.unwrap();
+    assert_eq!(document["jwks_uri"], keys);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_forwarding_what_a_caller_claims_is_taken_off_all_the_same() {
+    let scene = Scene::open("default = \"free\"", "", "", "").await;
+    let ask = scene.caller.call("echo_request", json!({})).meta("dev.octroi/caller", json!({"sub": "root"}));
+    let (headers, body) = scene.echoed(ask.header("octroi-caller", "x")).await;
+    assert_eq!(header(&headers, "octroi-caller"), None);
+    assert_eq!(body["params"]["_meta"]["dev.octroi/caller"], Value::Null);
+}
+
+const OBO: &str = r#"
+[mcp_server.auth.identity.obo]
+token_endpoint = "{token_endpoint}"
+client_id = "gate"
+client_secret = "the-gate-s-own-secret"
+audience = "https://server.example.com/mcp"
+scopes = ["records:read"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_gets_a_token_of_its_own_on_the_caller_s_behalf() {
+    let scene = Scene::open("default = \"free\"", OBO, "", "").await;
+    scene.issuer.register_client("gate", "the-gate-s-own-secret", &["records:read"]);
+    let token = scene.token(|spec| spec);
+    let echo = || scene.caller.call("echo_request", json!({}));
+
+    let (headers, _) = scene.echoed(echo().bearer(&token)).await;
+    let sent = header(&headers, "authorization").and_then(|line| line.strip_prefix("Bearer ")).unwrap();
+    assert_ne!(sent, token);
+    let audience = vec!["https://server.example.com/mcp".to_owned()];
+    let verifier =
+        Verifier::connect(IdentityConfig::new(Provider::oidc(scene.issuer.url()), audience)).await.unwrap();
+    let caller = verifier.verify(sent, now()).await.unwrap();
+    assert_eq!(
+        (caller.subject.as_str(), caller.act.first().and_then(|act| act.subject.as_deref())),
+        ("alice", Some("gate"))
+    );
+    assert!(caller.scopes.has("records:read"));
+    // The exchange is remembered, and who shows no token causes none.
+    let before = scene.issuer.requests(Endpoint::Token);
+    scene.echoed(echo().bearer(&token)).await;
+    let (headers, _) = scene.echoed(echo()).await;
+    assert_eq!((header(&headers, "authorization"), scene.issuer.requests(Endpoint::Token)), (None, before));
+
+    // Where there is no token, the server is not called.
+    let calls = scene.sample.calls_of("echo_request");
+    scene.issuer.set_fault(Endpoint::Token, Fault::Status(500));
+    let other = scene.token(|spec| spec.scopes(&["other"]));
+    echo().bearer(&other).send().await.refused(502, "UPSTREAM_UNAVAILABLE");
+    scene.issuer.set_fault(Endpoint::Token, Fault::None);
+    let chain = json!({"sub": "a", "act": {"sub": "b", "act": {"sub": "c", "act": {"sub": "d", "act": {"sub": "e"}}}}});
+    let handed_on = scene.token(|spec| spec.claim("act", chain));
+    let reply = echo().bearer(&handed_on).send().await;
+    assert_eq!((reply.status, reply.reason()), (403, "TOOL_FORBIDDEN"), "{}", reply.text);
+    assert_eq!(scene.sample.calls_of("echo_request"), calls);
+}
