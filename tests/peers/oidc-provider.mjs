@@ -51,7 +51,8 @@ function configuration(keys) {
       },
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    scopes: ['openid', 'email'],
+    // Who registers by itself may name only scopes that are known beforehand.
+    scopes: ['openid', 'email', ...(process.env.RESOURCE ? ['offline_access', 'tools:call', 'tools:admin'] : [])],
     cookies: { keys: ['not a secret'] },
     pkce: { required: () => true },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) }),
@@ -63,7 +64,7 @@ function configuration(keys) {
       introspection: { enabled: true },
       revocation: { enabled: true },
       dPoP: { enabled: true },
-      registration: { enabled: true },
+      registration: { enabled: Boolean(process.env.RESOURCE) },
       resourceIndicators: {
         enabled: true,
         defaultResource: (_, __, oneOf) => oneOf,

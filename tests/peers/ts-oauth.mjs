@@ -89,4 +89,5 @@ const call = await signedIn((client) =>
   client.callTool({ name: values.tool, arguments: JSON.parse(values.arguments) }),
 );
 console.log(JSON.stringify({ signIns, call }));
-back.close();
+// The issuer and the browser may keep their connections open.
+process.exit(0);

@@ -4,6 +4,7 @@ mod challenges;
 mod forwarding;
 mod possession;
 mod rules;
+mod sign_in;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
