@@ -5,5 +5,6 @@
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod failure_rules;
+mod free_door;
 mod house;
 mod prices;

@@ -25,7 +25,9 @@ pub use lightning::Node;
 /// Most connections open at once on one listener.
 const CONNECTIONS_MAX: usize = 16_384;
 /// How often quotes and spent puzzles that cannot matter any more are forgotten.
-const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+/// Where a round of forgetting found so many, there are more: the next one follows at once. Below the ledger's own bound.
+const PRUNE_MORE: u64 = 4_000;
 
 /// Why the gate did not start. The operator's to mend.
 #[derive(Debug, Error)]
@@ -223,8 +225,16 @@ async fn prune(ledger: Ledger) {
     loop {
         tokio::time::sleep(PRUNE_EVERY).await;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        if let Err(error) = ledger.prune(now.map_or(0, |now| now.as_secs())).await {
-            tracing::warn!(%error, "the ledger could not be pruned");
+        let now = now.map_or(0, |now| now.as_secs());
+        loop {
+            match ledger.prune(now).await {
+                Ok(pruned) if pruned.works.max(pruned.quotes) >= PRUNE_MORE => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger could not be pruned");
+                    break;
+                }
+            }
         }
     }
 }
