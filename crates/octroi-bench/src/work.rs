@@ -36,6 +36,8 @@ const HONEST: usize = 8;
 pub(crate) const FLOOD_BOUND: Duration = Duration::from_secs(2);
 /// Hashes between two looks at the clock.
 const STRETCH: u32 = 4096;
+/// How long a flood lasts at least: many times what an honest caller waits.
+const FLOOD_LASTS_MIN: Duration = Duration::from_secs(5);
 /// Challenges handed out to see what one costs in memory.
 const OUTSTANDING: u32 = 200_000;
 
@@ -224,11 +226,14 @@ async fn waits(
 ) -> Measured<Waits> {
     eprintln!("octroi-bench: {HONEST} honest solvers beside {flooders} flooding connections");
     let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut connections = Vec::new();
+    for _ in 0..flooders {
+        connections.push(Connection::open(to).await?);
+    }
     let mut flood = JoinSet::new();
-    for number in 0..flooders {
+    for (number, mut connection) in connections.into_iter().enumerate() {
         let (floods, over, sent) = (Arc::clone(floods), Arc::clone(&over), Arc::clone(&sent));
         flood.spawn(async move {
-            let mut connection = Connection::open(to).await?;
             let mut next = number;
             while !over.load(Ordering::Relaxed) {
                 let (status, _) = connection.call(&floods[next % floods.len()]).await?;
@@ -245,7 +250,7 @@ async fn waits(
     let began = Instant::now();
     let mut honest = JoinSet::new();
     for _ in 0..HONEST {
-        honest.spawn(honest_caller(to, began + 2 * lasts));
+        honest.spawn(honest_caller(to, began + lasts.max(FLOOD_LASTS_MIN)));
     }
     let mut waits = Vec::new();
     while let Some(caller) = honest.join_next().await {

@@ -380,7 +380,7 @@ impl<'t> Field<'t> {
     /// Whether this very text stands here.
     pub(super) fn is_word(&self, word: &str) -> bool {
         self.node.is_some_and(|node| match &node.value {
-            Value::Text(text) => &**text == word,
+            Value::Text(text) => **text == *word,
             Value::Loose(text) => text.trim() == word,
             _ => false,
         })

@@ -52,7 +52,7 @@ fn difficulties(section: &Section<'_>) -> (u32, u32) {
     let bits = bits.number::<u32>(0..=BITS_MAX, "bits").unwrap_or(BITS_DEFAULT) * 1000;
     let rest = laptop(&work).unwrap_or(bits);
     let most_field = section.field("pow_work_max");
-    let most = laptop(&most_field).unwrap_or((rest + RANGE_MILLIBITS_DEFAULT).min(MILLIBITS_MAX));
+    let most = laptop(&most_field).unwrap_or_else(|| (rest + RANGE_MILLIBITS_DEFAULT).min(MILLIBITS_MAX));
     if most < rest {
         most_field.spot.wrong("less work than at rest", "write a longer time than pow_work, like \"4s\"");
         return (rest, rest);
