@@ -33,7 +33,7 @@ function configuration(keys) {
         redirect_uris: ['http://127.0.0.1/callback'],
         application_type: 'native',
         response_types: ['code'],
-        grant_types: ['authorization_code', 'refresh_token'],
+        grant_types: ['authorization_code'],
       },
       {
         client_id: 'robot',
@@ -94,7 +94,7 @@ function exchange(provider, publicKeys) {
   return async (ctx) => {
     const { params, client } = ctx.oidc;
     if (params.subject_token_type !== ACCESS_TOKEN) throw new errors.InvalidRequest('subject_token_type');
-    const claims = await verified(params.subject_token, provider.issuer, publicKeys);
+    const claims = await verified(params.subject_token, provider.issuer, publicKeys).catch(() => undefined);
     if (!claims) throw new errors.InvalidRequest('subject_token');
     const audience = params.resource ?? params.audience;
     if (!RESOURCES[audience]) throw new errors.InvalidTarget();

@@ -5,6 +5,7 @@ mod cache;
 mod conformance;
 mod deny;
 mod fuzz;
+mod glewlwyd;
 mod lint;
 mod peers;
 mod plots;

@@ -1,11 +1,16 @@
+<<<<<<< HEAD
 //! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment, PostgreSQL.
+=======
+//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment,
+//! Debian's glewlwyd.
+>>>>>>> 7cadaee (Identity: oidc-provider and glewlwyd as real issuers, every preset fuzzed, tokens measured per algorithm)
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cache;
 use crate::process::{Chore, Failure, about, output, root, run, succeeds};
+use crate::{cache, glewlwyd};
 
 /// The conformance suite needs this major version of Node.js or a later one.
 const NODE_MAJOR: u32 = 22;
@@ -30,6 +35,8 @@ pub(crate) struct Peers {
     pub(crate) python: PathBuf,
     /// What drives a Chromium; `None` where none can be had.
     pub(crate) chromedriver: Option<PathBuf>,
+    /// Where Debian's glewlwyd was unpacked; `None` where it cannot be had.
+    glewlwyd: Option<PathBuf>,
 }
 
 impl Peers {
@@ -40,7 +47,7 @@ impl Peers {
         let folder = cache.join("peers");
         let node = node_packages(&folder)?;
         let python = python_packages(&cache.join("python"))?;
-        Ok(Self { node, folder, python, chromedriver: chromedriver() })
+        Ok(Self { node, folder, python, chromedriver: chromedriver(), glewlwyd: glewlwyd::unpacked()? })
     }
 
     /// Tells a test run where they are.
@@ -48,8 +55,15 @@ impl Peers {
         command.env("OCTROI_TEST_NODE", &self.node);
         command.env("OCTROI_TEST_PEERS", &self.folder);
         command.env("OCTROI_TEST_PYTHON", &self.python);
+<<<<<<< HEAD
         let chromedriver = self.chromedriver.as_deref().unwrap_or_else(|| Path::new("none"));
         command.env("OCTROI_TEST_CHROMEDRIVER", chromedriver);
+=======
+        // `none` says that it cannot be had here, which is not the same as not having looked.
+        let none = Path::new("none");
+        command.env("OCTROI_TEST_CHROMEDRIVER", self.chromedriver.as_deref().unwrap_or(none));
+        command.env("OCTROI_TEST_GLEWLWYD", self.glewlwyd.as_deref().unwrap_or(none));
+>>>>>>> 7cadaee (Identity: oidc-provider and glewlwyd as real issuers, every preset fuzzed, tokens measured per algorithm)
     }
 }
 

@@ -79,9 +79,4 @@ impl Issuer {
             .map_err(|_| Failure::new("a token could not be signed"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
-
-    /// The public key, as an uncompressed point.
-    pub(crate) fn public_key(&self) -> &[u8] {
-        self.key.public_key().as_ref()
-    }
 }

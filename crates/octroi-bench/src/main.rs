@@ -16,6 +16,7 @@ mod request;
 mod serve;
 mod single;
 mod stats;
+mod tokens;
 mod upstream;
 mod wire;
 mod work;
@@ -62,7 +63,7 @@ fn run(lasts: Duration) -> Measured {
     let wire = wire::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
     processors.free();
     let holds = holds::measure(scratch.path(), lasts)?;
-    let single = single::measure(&issuer)?;
+    let single = single::measure()?;
     let work = work::measure(&profile.join("octroi"), scratch.path(), &processors, lasts)?;
     let report = Report { machine: machine(&processors), wire, single, holds, work };
 

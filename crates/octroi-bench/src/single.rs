@@ -2,21 +2,17 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use octroi_identity::{IdentityConfig, Provider, Verifier};
 use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms};
 use octroi_mcp::{json, message};
 use octroi_pow::{Binding, Difficulty, Request, Signer, solver};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, Measured};
-use crate::issuer::{AUDIENCE, Issuer};
 use crate::request::{PAID, body};
 use crate::stats::median;
+use crate::tokens;
 
 /// How long each operation is repeated.
 const LASTS: Duration = Duration::from_millis(600);
@@ -35,9 +31,9 @@ pub(crate) struct Row {
 }
 
 /// Measures all of them.
-pub(crate) fn measure(issuer: &Issuer) -> Measured<Vec<Row>> {
+pub(crate) fn measure() -> Measured<Vec<Row>> {
     let mut rows = vec![envelope()?, credential()?];
-    rows.extend(tokens(issuer)?);
+    rows.extend(tokens::measure()?);
     rows.push(puzzle()?);
     Ok(rows)
 }
@@ -61,10 +57,6 @@ pub(crate) fn time<T>(mut operation: impl FnMut() -> T) -> f64 {
         samples.push(start.elapsed().as_nanos() as f64 / f64::from(repeats));
     }
     median(samples)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 fn envelope() -> Measured<Row> {
@@ -102,33 +94,6 @@ fn credential() -> Measured<Row> {
         ns: time(judge),
         beside: Some(("one SHA-256 of 64 bytes", bare)),
     })
-}
-
-fn tokens(issuer: &Issuer) -> Measured<Vec<Row>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::of("a runtime"))?;
-    let mut config = IdentityConfig::new(Provider::oidc(&issuer.url), vec![AUDIENCE.to_owned()]);
-    config.token_cache_seconds = IdentityConfig::MAX_TOKEN_CACHE_SECONDS;
-    let verifier =
-        runtime.block_on(Verifier::connect(config)).map_err(Failure::of("the verifier's configuration"))?;
-    let (token, now) = (issuer.token(0)?, now());
-    let verify = || runtime.block_on(verifier.verify(black_box(&token), now));
-    verify().map_err(Failure::of("a good token"))?;
-    let cached = time(|| verifier.cached(black_box(&token), now));
-
-    let (signed, signature) = token.rsplit_once('.').ok_or_else(|| Failure::new("a token"))?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(Failure::of("a signature"))?;
-    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.public_key())
-        .map_err(|_| Failure::new("the issuer's key cannot be read"))?;
-    key.verify_sig(signed.as_bytes(), &signature).map_err(|_| Failure::new("a good signature is refused"))?;
-    let bare = time(|| key.verify_sig(black_box(signed.as_bytes()), black_box(&signature)));
-    let beside = Some(("its ES256 signature alone (aws-lc-rs)", bare));
-    Ok(vec![
-        Row { name: "access token seen before", ns: cached, beside },
-        Row { name: "access token in full", ns: time(verify), beside },
-    ])
 }
 
 fn puzzle() -> Measured<Row> {

@@ -3,14 +3,19 @@
 use serde_json::Value;
 use url::Url;
 
-use crate::challenge::Bearer;
+use crate::challenge::{Bearer, Dpop};
 use crate::keys::{Answer, KeySet};
 use crate::terms::Terms;
 use crate::token::{UnverifiedToken, claims, json};
-use crate::{Algorithm, Caller, IdentityConfig, Provider};
+use crate::{
+    Algorithm, Caller, CallerField, DpopConfig, DpopVerifier, IdentityConfig, Preset, PresetInput, Provider,
+    ShownProof,
+};
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "https://gate.example/mcp";
+/// A token that no proof can be about.
+const UNSEEN: &str = "a token nobody has seen";
 /// The time of every check, seconds since the Unix epoch.
 const NOW: u64 = 1_900_000_000;
 /// The public key of RFC 7515 A.3, and that of RFC 7515 A.2: whoever holds their private halves, it is not a fuzzer.
@@ -43,6 +48,11 @@ pub fn token(text: &str) {
     if let Ok(read) = json::object(text.as_bytes()) {
         // What the strict reader takes, every reader takes, and as the same.
         assert_eq!(serde_json::from_str(text).ok(), Some(Value::Object(read.clone())));
+        for terms in every_preset() {
+            if let Ok(caller) = claims::judge(read.clone(), &terms, NOW) {
+                is_accounted_for(&caller, &terms);
+            }
+        }
         if let Ok(caller) = claims::judge(read, &terms, NOW) {
             is_in_order(&caller, &config);
         }
@@ -51,6 +61,64 @@ pub fn token(text: &str) {
         assert!(keys.len() <= IdentityConfig::MAX_KEYS && !keys.lost_a_key(&keys));
     }
     stays_in_line(text);
+}
+
+/// A proof of possession never panics its reader, and counts for nothing: whoever wrote this text has not seen the token
+/// it must be about.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn proof(text: &str) {
+    let config = DpopConfig { algorithms: Algorithm::ALL.to_vec(), nonce: false, ..DpopConfig::default() };
+    let (Ok(verifier), Ok(url)) = (DpopVerifier::new(config), Url::parse(AUDIENCE)) else { return };
+    let shown = ShownProof { proofs: &[text], method: "POST", url: &url };
+    let checked = verifier.check(&shown, UNSEEN, NOW);
+    assert!(checked.is_err());
+    if let Err(why) = checked {
+        let value = Dpop::invalid_proof::<&str>(verifier.algorithms(), &url, &[], &why).into_header_value();
+        assert!(value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+    }
+}
+
+/// The rules of every preset whose tokens are signed, for any issuer of that name.
+fn every_preset() -> Vec<Terms> {
+    let input = PresetInput {
+        issuer: Some(ISSUER.to_owned()),
+        tenant: Some("tenant".to_owned()),
+        region: Some("region".to_owned()),
+        user_pool: Some("pool".to_owned()),
+        project: Some("project".to_owned()),
+        jwks_uri: Some(ISSUER.to_owned()),
+        namespace: Some("https://namespace.example/".to_owned()),
+        ..PresetInput::default()
+    };
+    let signed = Preset::ALL.into_iter().filter_map(|preset| preset.provider(&input).ok());
+    let platforms = [Provider::kubernetes(ISSUER), Provider::platform(ISSUER)];
+    let of = |mut provider: Provider| {
+        provider.issuers = vec![ISSUER.to_owned()];
+        let mut config = IdentityConfig::new(provider, vec![AUDIENCE.to_owned()]);
+        config.allowed_clients = vec!["client".to_owned()];
+        Terms::of_provider(&config)
+    };
+    signed.chain(platforms).map(of).collect()
+}
+
+/// What a caller is said to be can be told to others without harm, and is bounded where it must be.
+fn is_accounted_for(caller: &Caller, terms: &Terms) {
+    assert_eq!(caller.issuer, ISSUER);
+    assert!(caller.expires_at > NOW - terms.leeway_seconds);
+    assert!(!caller.subject.is_empty() && caller.act.len() <= terms.max_act_depth);
+    assert_eq!(caller.to_json().get("sub").and_then(Value::as_str), Some(caller.subject.as_str()));
+    assert!(caller.to_auth_user().contains_key("attributes"));
+    for field in
+        ["subject", "scopes", "roles", "groups", "organisation", "email", "name", "claim:sub", "claim:/a/*/b"]
+    {
+        let value = field.parse::<CallerField>().ok().and_then(|field| field.header_value(caller));
+        let value = value.unwrap_or_default();
+        assert!(
+            value.len() <= CallerField::MAX_BYTES && value.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+        );
+    }
 }
 
 fn is_in_order(caller: &Caller, config: &IdentityConfig) {
@@ -94,17 +162,22 @@ mod tests {
         #[test]
         fn hold_for_any_text(text in any::<String>()) {
             token(&text);
+            proof(&text);
         }
 
         #[test]
         fn hold_for_any_claims(
             claims in prop::collection::hash_map(
-                prop::sample::select(vec!["iss", "sub", "aud", "exp", "nbf", "iat", "nonce", "cnf", "scope", "azp"]),
+                prop::sample::select(vec![
+                    "iss", "sub", "aud", "exp", "nbf", "iat", "nonce", "cnf", "scope", "azp", "act", "roles", "groups",
+                    "org_id", "o", "email", "tenants", "dct", "token_use", "client_id", "kubernetes.io",
+                ]),
                 prop::sample::select(vec![
                     Value::from(ISSUER), Value::from(AUDIENCE), Value::from(NOW), Value::from(NOW + 90), Value::from(-1),
                     Value::from(1e18), Value::Null, Value::from(vec![AUDIENCE]), Value::from(""), serde_json::json!({}),
+                    serde_json::json!({"sub": "x", "a": {"b": ["c"]}}), Value::from("access"), Value::from("client"),
                 ]),
-                0..10,
+                0..14,
             ),
         ) {
             token(&serde_json::json!(claims).to_string());

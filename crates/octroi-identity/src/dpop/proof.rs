@@ -169,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn the_proof_of_the_rfc_is_read() {
+        // RFC 9449 §4.1; the thumbprint is that of its §6.1.
+        let text = include_str!("../../../../fuzz/seeds/token/proof");
+        let proof = read(text, &[Algorithm::Es256]).unwrap();
+        assert_eq!(proof.thumbprint, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+        let url = Url::parse("https://server.example.com/token").unwrap();
+        // It is one for a token endpoint, which asks for no token's hash.
+        assert!(matches!(proof.is_about("POST", &url, ""), Err(ProofError::AccessToken)));
+    }
+
+    #[test]
     fn query_and_fragment_do_not_make_another_place() {
         let url = Url::parse("https://gate.example/mcp").unwrap();
         let same = |text: &str| is_same_place(&Url::parse(text).unwrap(), &url);

@@ -3,7 +3,7 @@
 use super::presets::{either, paths, words};
 use super::{GitHubApp, GoogleEndpoints, Introspection};
 use crate::client_auth::ClientAuth;
-use crate::{AudienceRule, ClaimRule, Method, Provider, Secret};
+use crate::{AudienceRule, ClaimRule, Method, Provider, Secret, SubjectRule};
 
 /// How long an issuer's word on a token counts, seconds: the longest a revoked one is still honoured.
 const CACHE_SECONDS: u64 = 30;
@@ -23,6 +23,8 @@ impl Provider {
             }),
             client_claims: paths(["client_id"]),
             scope_claims: vec![words("scope")],
+            // Of a client on its own account many say no `sub`; where they do it is the client's id (RFC 9068 §2.2).
+            subject: SubjectRule::ClaimOr { first: "sub".into(), otherwise: "client_id".into() },
             must_not_equal: vec![
                 // ID and refresh tokens are active, too; so products say it.
                 ClaimRule {

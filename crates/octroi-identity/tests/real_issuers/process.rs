@@ -1,6 +1,6 @@
 //! Programs that serve while a test runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -26,9 +26,20 @@ impl Server {
     /// Starts Node.js on a script of `tests/peers`.
     pub(crate) async fn node(script: &str) -> Self {
         let mut command = Command::new(place("OCTROI_TEST_NODE"));
-        command.arg(place("OCTROI_TEST_PEERS").join(script)).stdin(Stdio::null());
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        command.arg(place("OCTROI_TEST_PEERS").join(script));
+        Self::start(command).await
+    }
+
+    /// Starts Python on a script of `tests/peers`.
+    pub(crate) async fn python(script: &str, argument: &Path, variables: [(&str, String); 2]) -> Self {
+        let mut command = Command::new(place("OCTROI_TEST_PYTHON"));
+        command.arg(place("OCTROI_TEST_PEERS").join(script)).arg(argument).envs(variables);
+        Self::start(command).await
+    }
+
+    async fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
         let url = line.expect("the program is silent").unwrap().expect("the program ended");
