@@ -1,9 +1,5 @@
-<<<<<<< HEAD
-//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment, PostgreSQL.
-=======
 //! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment,
-//! Debian's glewlwyd.
->>>>>>> 7cadaee (Identity: oidc-provider and glewlwyd as real issuers, every preset fuzzed, tokens measured per algorithm)
+//! PostgreSQL, Debian's glewlwyd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,15 +51,10 @@ impl Peers {
         command.env("OCTROI_TEST_NODE", &self.node);
         command.env("OCTROI_TEST_PEERS", &self.folder);
         command.env("OCTROI_TEST_PYTHON", &self.python);
-<<<<<<< HEAD
-        let chromedriver = self.chromedriver.as_deref().unwrap_or_else(|| Path::new("none"));
-        command.env("OCTROI_TEST_CHROMEDRIVER", chromedriver);
-=======
         // `none` says that it cannot be had here, which is not the same as not having looked.
         let none = Path::new("none");
         command.env("OCTROI_TEST_CHROMEDRIVER", self.chromedriver.as_deref().unwrap_or(none));
         command.env("OCTROI_TEST_GLEWLWYD", self.glewlwyd.as_deref().unwrap_or(none));
->>>>>>> 7cadaee (Identity: oidc-provider and glewlwyd as real issuers, every preset fuzzed, tokens measured per algorithm)
     }
 }
 
