@@ -71,7 +71,7 @@ pub(crate) fn start<E: Engine>(
 
 impl<E: Engine> Writer<E> {
     fn run(mut self) {
-        let mut patience = None;
+        let mut patience = self.engine.upkeep(false).then_some(UPKEEP_EVERY);
         loop {
             let (ops, mut condition) = self.shared.take_work(self.batch, patience);
             let idle = ops.is_empty();

@@ -1,13 +1,20 @@
 //! Random interleavings, against a model that fits on a page.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use octroi_ledger::{AccountRef, Credited, HoldRefused, HoldRequest, Ledger, OpenHold, Unit};
+use octroi_ledger::{
+    AccountRef, Claimed, Counts, Credited, HoldRefused, HoldRequest, Ledger, Limit, OpenHold, Reader,
+    Revocation, Unit, Window,
+};
 use proptest::prelude::*;
 
-use crate::support::{assert_sound, open, owner, quote, request, settlement, token, work};
+use crate::support::{World, answer, assert_sound, owner, quote, request, settlement, token, work};
 
 const TOKENS: u32 = 5;
+/// Free calls there are in all.
+const QUOTA: i64 = 4;
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,7 +27,13 @@ enum Step {
     Void(usize),
     Drop(usize),
     Durable(usize),
-    Reopen,
+    /// A call under a key, tried once more.
+    Retry(u8, u32, i64),
+    Revoke(u32, bool),
+    /// A call that costs nothing, charged or not.
+    Free(bool),
+    /// The gate dies and comes back.
+    Crash,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -36,7 +49,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<usize>().prop_map(Step::Void),
         2 => any::<usize>().prop_map(Step::Drop),
         2 => any::<usize>().prop_map(Step::Durable),
-        1 => Just(Step::Reopen),
+        3 => (0..4_u8, 0..TOKENS, money).prop_map(|(key, n, msat)| Step::Retry(key, n, msat)),
+        1 => (0..TOKENS, any::<bool>()).prop_map(|(n, revoked)| Step::Revoke(n, revoked)),
+        1 => any::<bool>().prop_map(Step::Free),
+        1 => Just(Step::Crash),
     ]
 }
 
@@ -51,6 +67,10 @@ struct Model {
     suspense: i64,
     earned: HashMap<Unit, i64>,
     received: i64,
+    /// By key: the request that was answered.
+    answered: HashMap<u8, (u32, i64)>,
+    revoked: Vec<u32>,
+    free: i64,
 }
 
 fn owner_of(n: u32) -> Option<[u8; 32]> {
@@ -72,8 +92,9 @@ impl Model {
     }
 
     fn bearer(&mut self, amount: i64) -> Option<u32> {
-        let mut owned =
-            self.accounts.iter().filter(|(n, unit, _)| owner_of(*n).is_some() && *unit == Unit::Msat);
+        let mut owned = self.accounts.iter().filter(|(n, unit, _)| {
+            owner_of(*n).is_some() && *unit == Unit::Msat && !self.revoked.contains(n)
+        });
         owned.find(|(.., available)| *available >= amount).map(|(n, ..)| *n)
     }
 }
@@ -86,8 +107,9 @@ struct Open {
 }
 
 struct Run {
-    dir: tempfile::TempDir,
+    world: World,
     ledger: Ledger,
+    reader: Reader,
     model: Model,
     open: Vec<Open>,
 }
@@ -107,7 +129,9 @@ impl Run {
             Step::Hold(n, unit, amount) => {
                 let call = HoldRequest { unit, ..request(AccountRef::Token(token(n)), amount) };
                 let decided = self.ledger.hold(&call).await;
+                let revoked = self.model.revoked.contains(&n);
                 let expected = match self.model.account(n) {
+                    Some(_) if revoked => Err(HoldRefused::Revoked),
                     None => Err(HoldRefused::Unknown),
                     Some((_, counted, _)) if *counted != unit => Err(HoldRefused::OtherUnit(*counted)),
                     Some((.., available)) if *available < amount => {
@@ -142,7 +166,58 @@ impl Run {
                     self.open[which].hold.durable().await.expect("the disk works");
                 }
             }
-            Step::Reopen => self.reopen().await,
+            Step::Retry(key, n, msat) => self.retry(key, n, msat).await,
+            Step::Revoke(n, true) => {
+                self.ledger.revoke(Revocation::Token(token(n)), "").await.unwrap();
+                self.model.revoked.push(n);
+            }
+            Step::Revoke(n, false) => {
+                self.ledger.restore(Revocation::Token(token(n))).await.unwrap();
+                self.model.revoked.retain(|revoked| *revoked != n);
+            }
+            Step::Free(charged) => self.free(charged).await,
+            Step::Crash => self.crash().await,
+        }
+    }
+
+    async fn retry(&mut self, key: u8, n: u32, msat: i64) {
+        let mut asked = [0; 32];
+        asked[..4].copy_from_slice(&n.to_be_bytes());
+        asked[4..12].copy_from_slice(&msat.to_be_bytes());
+        let text = format!("{n} {msat}");
+        match (self.ledger.claim([key; 32], asked, LONG).await.unwrap(), self.model.answered.get(&key)) {
+            (Claimed::Done(kept), Some(done)) if *done == (n, msat) => assert_eq!(kept, answer(&text)),
+            (Claimed::Conflict, Some(done)) if *done != (n, msat) => {}
+            (Claimed::New(claim), None) => {
+                let decided = self.ledger.hold(&request(AccountRef::Token(token(n)), msat)).await;
+                let revoked = self.model.revoked.contains(&n);
+                let bears = self
+                    .model
+                    .account(n)
+                    .filter(|(_, unit, available)| *unit == Unit::Msat && *available >= msat && !revoked);
+                assert_eq!(decided.is_ok(), bears.is_some());
+                let (Ok(open), Some(account)) = (decided, bears) else { return };
+                open.durable().await.expect("the disk works");
+                open.capture_and_keep(msat, claim, answer(&text));
+                account.2 -= msat;
+                *self.model.earned.entry(Unit::Msat).or_default() += msat;
+                self.model.answered.insert(key, (n, msat));
+            }
+            (claimed, answered) => panic!("{claimed:?}, but {answered:?}"),
+        }
+    }
+
+    async fn free(&mut self, charged: bool) {
+        let limits = [Limit { key: [1; 32], window: Window::Always, counts: Counts::Calls, most: QUOTA }];
+        let decided = self.ledger.hold(&request(AccountRef::Nobody, 0).limited(&limits)).await;
+        assert_eq!(decided.is_ok(), self.model.free < QUOTA, "{decided:?}");
+        let Ok(open) = decided else { return };
+        open.durable().await.expect("the disk works");
+        if charged {
+            open.capture(0);
+            self.model.free += 1;
+        } else {
+            open.void();
         }
     }
 
@@ -202,8 +277,8 @@ impl Run {
         self.model.account(token).expect("it bore the hold").2 += amount - captured;
     }
 
-    /// Ends a life. Half of the open holds outlive it, which the next life voids.
-    async fn reopen(&mut self) {
+    /// Ends a life. The open holds outlive it, are voided, and cannot be charged any more.
+    async fn crash(&mut self) {
         self.ledger.close().await;
         let mut voided = 0;
         for Open { hold, token, amount, .. } in self.open.drain(..) {
@@ -213,18 +288,28 @@ impl Run {
             voided += 1;
             self.model.account(token).expect("it bore the hold").2 += amount;
         }
-        self.ledger = open(self.dir.path());
-        assert_eq!(self.ledger.recovered().voided, voided);
+        self.ledger = self.world.open();
+        self.reader = self.ledger.reader().unwrap();
+        if !self.world.store.is_shared() {
+            assert_eq!(self.ledger.recovered().voided, voided);
+        }
     }
 
-    async fn compare(&mut self) {
-        self.reopen().await;
-        assert_sound(&self.ledger);
+    /// What is true after every step.
+    async fn check(&mut self) {
+        let found = self.reader.verify().unwrap();
+        assert!(found.is_sound(), "{:#?}", found.violations);
         for n in 0..TOKENS {
             let told = self.ledger.balance(&token(n)).await.unwrap();
             let expected = self.model.account(n).map(|(_, unit, available)| (*unit, *available));
             assert_eq!(told.map(|balance| (balance.unit, balance.available)), expected);
         }
+    }
+
+    async fn compare(&mut self) {
+        self.crash().await;
+        self.check().await;
+        assert_sound(&self.ledger);
         let report = self.ledger.report().unwrap();
         let earned = |unit| self.model.earned.get(&unit).copied().unwrap_or(0);
         assert_eq!(report.revenue.iter().map(|tool| tool.msat).sum::<i64>(), earned(Unit::Msat));
@@ -234,20 +319,35 @@ impl Run {
     }
 }
 
+fn agree(world: World, steps: Vec<Step>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let ledger = world.open();
+        let reader = ledger.reader().unwrap();
+        let mut run = Run { world, ledger, reader, model: Model::default(), open: Vec::new() };
+        for step in steps {
+            run.take(step).await;
+            run.check().await;
+        }
+        run.compare().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn any_interleaving_agrees_with_the_model(steps in prop::collection::vec(step(), 1..120)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let dir = tempfile::tempdir().unwrap();
-            let ledger = open(dir.path());
-            let mut run = Run { dir, ledger, model: Model::default(), open: Vec::new() };
-            for step in steps {
-                run.take(step).await;
-            }
-            run.compare().await;
-        });
+        agree(World::sqlite(), steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_agrees_with_the_model_on_postgres(steps in prop::collection::vec(step(), 1..80)) {
+        agree(World::postgres(), steps);
     }
 }

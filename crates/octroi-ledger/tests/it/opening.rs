@@ -202,3 +202,76 @@ async fn verification_finds_every_kind_of_breach() {
         assert!(found.iter().any(|violation| violation.promise.starts_with(promise)), "{breach}: {found:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_itself_keeps_the_books_append_only_and_above_zero() {
+    let world = World::postgres();
+    let ledger = world.open();
+    fund(&ledger, 1, 3_000).await;
+    hold(&ledger, 1, 1_000).await.unwrap().capture(1_000);
+    ledger.close().await;
+    let database = world.connect().await;
+    for forbidden in [
+        "UPDATE transactions SET amount = 1",
+        "DELETE FROM transactions",
+        "TRUNCATE transactions",
+        "UPDATE calls SET captured = 0",
+        "DELETE FROM calls",
+        "TRUNCATE calls",
+        "UPDATE credits SET account = 1",
+        "DELETE FROM credits",
+        "DELETE FROM accounts",
+        "UPDATE accounts SET balance = -1 WHERE kind = 0",
+        "UPDATE accounts SET held = balance + 1 WHERE kind = 0",
+        "INSERT INTO calls SELECT * FROM calls",
+        "INSERT INTO credits SELECT * FROM credits",
+    ] {
+        assert!(database.try_execute(forbidden).await.is_err(), "{forbidden}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verification_finds_every_kind_of_breach_on_postgres() {
+    let breaches = [
+        (
+            "UPDATE accounts SET balance = balance + 1 WHERE kind = 0",
+            "every balance is the sum of its entries",
+        ),
+        ("UPDATE accounts SET held = held + 1 WHERE kind = 0", "what is held is the sum of the open holds"),
+        ("DROP TRIGGER calls_stay ON calls; DELETE FROM calls", "every balance is the sum of its entries"),
+        ("DROP TRIGGER calls_stay ON calls; UPDATE calls SET earned_by = 1", "a hold ends exactly once"),
+        ("INSERT INTO transactions SELECT id, 0, 0, 1, 2, 5 FROM calls", "a hold ends exactly once"),
+        ("INSERT INTO holds SELECT id, 1, account, tool, held, NULL FROM calls", "a hold ends exactly once"),
+        ("DROP TRIGGER credits_stay ON credits; DELETE FROM credits", "a credit exists once"),
+        ("UPDATE works SET transaction_id = '\\x01'", "a credit exists once"),
+        (
+            "INSERT INTO answers VALUES (sha256('a'), sha256('b'), 1, substring(sha256('c') FOR 16), 200, '', NULL, 0)",
+            "a call that is tried again",
+        ),
+        (
+            "INSERT INTO outbox (id, customer, tool, amount, at_ms) SELECT id, 'c', tool, captured + 1, 0 FROM calls",
+            "other ledgers are told",
+        ),
+        ("UPDATE accounts SET unit = 1 WHERE kind = 1", "every transaction sums to zero"),
+        (
+            "INSERT INTO transactions VALUES (substring(sha256('d') FOR 16), 0, 0, 1, 999, 5)",
+            "every transaction sums to zero",
+        ),
+        (
+            "ALTER TABLE accounts DROP CONSTRAINT accounts_check1; UPDATE accounts SET held = 9000 WHERE kind = 0",
+            "no account is below zero",
+        ),
+    ];
+    for (breach, promise) in breaches {
+        let world = World::postgres();
+        let ledger = world.open();
+        fund(&ledger, 1, 3_000).await;
+        ledger.credit_work(work(2, 1)).await.unwrap();
+        hold(&ledger, 1, 1_000).await.unwrap().capture(1_000);
+        ledger.close().await;
+        assert_sound(&ledger);
+        world.connect().await.execute(breach).await;
+        let found = ledger.verify().unwrap().violations;
+        assert!(found.iter().any(|violation| violation.promise.starts_with(promise)), "{breach}: {found:?}");
+    }
+}
