@@ -13,8 +13,10 @@ use octroi_identity::SigningKeys;
 use octroi_ledger::Ledger;
 use serde_json::json;
 
+use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
-use crate::{identity_pages, metrics};
+use crate::operator_key::{OperatorKey, SEAL_HEADER};
+use crate::{identity_pages, ledger_pages, metrics};
 
 /// Headers that a proxy adds to what it passes on.
 const FORWARDED: [HeaderName; 3] =
@@ -29,6 +31,12 @@ pub(crate) enum AdminPage {
     Metrics,
     /// `/ledger`: revenue, calls, holds.
     Ledger,
+    /// `/ledger/voucher`: a prepaid credential is booked. Sealed.
+    Voucher,
+    /// `/ledger/revoke`: nothing can be held for a credential, a principal or a master key any more. Sealed.
+    RevokeCredit,
+    /// `/ledger/restore`: it can be held for again. Sealed.
+    RestoreCredit,
     /// `/identity/forget`: every verdict on a token.
     Forget,
     /// `/identity/revoke`: a token, or everything a subject holds.
@@ -38,12 +46,26 @@ pub(crate) enum AdminPage {
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Health, Self::Metrics, Self::Ledger, Self::Forget, Self::Revoke, Self::Rotate];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Health,
+        Self::Metrics,
+        Self::Ledger,
+        Self::Voucher,
+        Self::RevokeCredit,
+        Self::RestoreCredit,
+        Self::Forget,
+        Self::Revoke,
+        Self::Rotate,
+    ];
+
+    /// Whether it takes the operator's seal to ask: what moves money is not for everybody on the machine.
+    const fn is_sealed(self) -> bool {
+        matches!(self, Self::Voucher | Self::RevokeCredit | Self::RestoreCredit)
+    }
 
     /// Whether the page changes something, and is asked by POST.
     pub(crate) const fn changes(self) -> bool {
-        matches!(self, Self::Forget | Self::Revoke | Self::Rotate)
+        self.is_sealed() || matches!(self, Self::Forget | Self::Revoke | Self::Rotate)
     }
 
     pub(crate) const fn path(self) -> &'static str {
@@ -51,6 +73,9 @@ impl AdminPage {
             Self::Health => "/health",
             Self::Metrics => "/metrics",
             Self::Ledger => "/ledger",
+            Self::Voucher => "/ledger/voucher",
+            Self::RevokeCredit => "/ledger/revoke",
+            Self::RestoreCredit => "/ledger/restore",
             Self::Forget => "/identity/forget",
             Self::Revoke => "/identity/revoke",
             Self::Rotate => "/identity/rotate",
@@ -64,6 +89,7 @@ pub struct Admin {
     endpoints: Vec<Arc<Endpoint>>,
     ledger: Option<Ledger>,
     signing: Option<Arc<SigningKeys>>,
+    operator: Option<OperatorKey>,
     metrics: bool,
     anyone: bool,
 }
@@ -78,7 +104,13 @@ impl Admin {
         metrics: bool,
         anyone: bool,
     ) -> Self {
-        Self { endpoints, ledger, signing, metrics, anyone }
+        Self { endpoints, ledger, signing, operator: None, metrics, anyone }
+    }
+
+    /// The same, where requests sealed with `key` may change the ledger.
+    #[must_use]
+    pub fn with_operator(self, key: OperatorKey) -> Self {
+        Self { operator: Some(key), ..self }
     }
 
     /// The keys that statements about callers are signed with.
@@ -116,6 +148,7 @@ impl Admin {
         match page {
             AdminPage::Metrics if self.metrics => text(StatusCode::OK, metrics::render(&self.endpoints)),
             AdminPage::Ledger => self.ledger().await,
+            page if page.is_sealed() => self.sealed(page, headers, body).await,
             AdminPage::Forget => identity_pages::forget(&self.endpoints),
             AdminPage::Revoke => identity_pages::revoke(&self.endpoints, body),
             AdminPage::Rotate => identity_pages::rotate(self.signing.as_deref()),
@@ -126,6 +159,23 @@ impl Admin {
     fn is_operator(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
         let direct = || FORWARDED.iter().all(|name| !headers.contains_key(name));
         self.anyone || (peer.ip().to_canonical().is_loopback() && direct())
+    }
+
+    async fn sealed(&self, page: AdminPage, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
+        let (Some(ledger), Some(key)) = (&self.ledger, &self.operator) else {
+            return text(StatusCode::NOT_FOUND, "there is nothing at this path\n".to_owned());
+        };
+        let seal = headers.get(SEAL_HEADER).and_then(|seal| seal.to_str().ok()).unwrap_or_default();
+        if !key.is_sealed(seal, page.path(), body, unix_seconds()) {
+            return text(
+                StatusCode::FORBIDDEN,
+                "the operator's seal is missing, wrong, or too old\n".to_owned(),
+            );
+        }
+        match page {
+            AdminPage::Voucher => ledger_pages::voucher(ledger, body).await,
+            page => ledger_pages::revoke(ledger, body, page == AdminPage::RevokeCredit).await,
+        }
     }
 
     async fn ledger(&self) -> Response<Bytes> {

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::support::{World, assert_sound, available, fund, hold, open, request, token, work};
 
 on_both_engines! {
+    what_moved_is_exported_page_by_page,
     holds_of_an_earlier_life_are_voided_and_reported,
 }
 
@@ -274,4 +275,66 @@ async fn verification_finds_every_kind_of_breach_on_postgres() {
         let found = ledger.verify().unwrap().violations;
         assert!(found.iter().any(|violation| violation.promise.starts_with(promise)), "{breach}: {found:?}");
     }
+}
+
+async fn what_moved_is_exported_page_by_page(world: World) {
+    let ledger = world.open();
+    fund(&ledger, 1, 3_000).await;
+    ledger.credit_work(work(2, 5)).await.unwrap();
+    hold(&ledger, 1, 1_000).await.unwrap().capture(700);
+    hold(&ledger, 1, 1_000).await.unwrap().void();
+    ledger.close().await;
+    let reader = ledger.reader().unwrap();
+    let (mut rows, mut last) = (Vec::new(), None);
+    while let Some(row) = reader.journal(last.as_deref(), 1).unwrap().pop() {
+        last = Some(row.id.clone());
+        rows.push(row);
+    }
+    let seen: Vec<_> = rows.iter().map(|row| (row.kind.as_str(), row.amount, row.unit)).collect();
+    assert_eq!(seen, [("payment", 3_000, Unit::Msat), ("work", 5, Unit::Call), ("call", 700, Unit::Msat)]);
+    assert_eq!(rows[0].from, "lightning");
+    assert_eq!(rows[2].from, format!("credential {}", token(1)));
+    assert_eq!(rows[2].to, "revenue demo image_describe");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_made_beside_the_writer_is_a_sound_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    fund(&ledger, 1, 3_000).await;
+    let under_way = hold(&ledger, 1, 1_000).await.unwrap();
+    under_way.durable().await.unwrap();
+    let copy = dir.path().join("copy.db");
+    let reader = ledger.reader().unwrap();
+    reader.backup(&copy).unwrap();
+    assert!(reader.backup(&copy).is_err(), "nothing is written over");
+    under_way.capture(1_000);
+    let copied = Ledger::open(LedgerConfig::new(&copy)).unwrap();
+    assert_eq!(copied.recovered().voided, 1);
+    assert_eq!(available(&copied, 1).await, 3_000);
+    assert_sound(&copied);
+    let shared = World::postgres();
+    shared.open().close().await;
+    let reader = Ledger::open_read_only(&shared.store).unwrap();
+    assert!(matches!(reader.backup(&copy), Err(octroi_ledger::ReadError::NoBackup)));
+}
+
+#[test]
+fn a_schema_is_brought_forward_once_and_a_newer_one_refused() {
+    for world in [World::sqlite(), World::postgres()] {
+        let (from, to) = Ledger::migrate(&world.store).unwrap();
+        assert_eq!((from, Ledger::migrate(&world.store).unwrap()), (0, (to, to)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_schema_in_postgres_and_a_foreign_one_are_refused() {
+    let world = World::postgres();
+    world.open().close().await;
+    let database = world.connect().await;
+    database.execute("UPDATE octroi_ledger SET schema = 99").await;
+    assert!(matches!(Ledger::open(world.config()), Err(OpenError::Newer { found: 99, .. })));
+    assert!(matches!(Ledger::open_read_only(&world.store), Err(OpenError::Newer { found: 99, .. })));
+    database.execute("DROP TABLE octroi_ledger").await;
+    assert!(matches!(Ledger::open(world.config()), Err(OpenError::Foreign { .. })));
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use octroi_l402::MasterKeys;
 use octroi_pow::Signer;
+use octroi_server::OperatorKey;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -45,6 +46,8 @@ pub struct Keys {
     pub master: Arc<MasterKeys>,
     /// For puzzles.
     pub puzzles: Signer,
+    /// For what the operator asks a running gate.
+    pub operator: OperatorKey,
     /// Seeds of the keys that sign access tokens for work, the current one first.
     pub tokens: Vec<Zeroizing<[u8; 32]>>,
 }
@@ -71,11 +74,13 @@ impl Keys {
             puzzles = puzzles.with_previous((*number, *derived(PUZZLES, &key)))?;
             tokens.push(derived(TOKENS, &key));
         }
-        Ok(Self { master: Arc::new(master), puzzles, tokens })
+        let operator = OperatorKey::new(*derived(OPERATOR, &current));
+        Ok(Self { master: Arc::new(master), puzzles, tokens, operator })
     }
 }
 
 const PUZZLES: &[u8] = b"octroi puzzle key v1";
+const OPERATOR: &[u8] = b"octroi operator key v1";
 const TOKENS: &[u8] = b"octroi access token key v1";
 
 /// A key of its own for each purpose. Labels are constant and keys of fixed length, so that no two inputs run into each other.
@@ -90,23 +95,33 @@ fn parse(secret: &Secret) -> Result<Key, KeyError> {
     secret.hex_key().ok_or(KeyError::NotAKey)
 }
 
+/// Makes a key file; never writes over one.
+///
+/// # Errors
+/// [`KeyError`], also where there is a file already.
+pub fn create_key(path: &Path) -> Result<(), KeyError> {
+    create(path).map(|_| ())
+}
+
 fn read_or_create(path: &Path) -> Result<Key, KeyError> {
     let failed = |source| KeyError::File { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&Secret::new(text.trim())),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let mut key: Key = Zeroizing::new([0; 32]);
-            getrandom::fill(key.as_mut_slice()).map_err(|_| KeyError::Random)?;
-            // `create_new`: of two gates started at once, one creates the key and the other one fails instead of signing
-            // with a key that is overwritten.
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-            let text = Zeroizing::new(hex::encode(key.as_slice()));
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-            Ok(key)
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path),
         Err(error) => Err(failed(error)),
     }
+}
+
+fn create(path: &Path) -> Result<Key, KeyError> {
+    let failed = |source| KeyError::File { path: path.to_owned(), source };
+    let mut key: Key = Zeroizing::new([0; 32]);
+    getrandom::fill(key.as_mut_slice()).map_err(|_| KeyError::Random)?;
+    // `create_new`: of two gates started at once, one creates the key and the other one fails instead of signing
+    // with a key that is overwritten.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let text = Zeroizing::new(hex::encode(key.as_slice()));
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(key)
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use octroi_gate::invoices::InvoiceDesk;
 use octroi_identity::SigningKeys;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
 use octroi_lightning::NodeError;
-use octroi_server::{Admin, Endpoint, Listener, Routes};
+use octroi_server::{Admin, Endpoint, Listener, OperatorKey, Routes};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, LightningConfig};
-pub use keys::{KeyError, Keys};
+pub use keys::{KeyError, Keys, create_key};
 pub use lightning::Node;
 
 /// Most connections open at once on one listener.
@@ -81,6 +81,7 @@ pub struct Gate {
     /// Where money comes in.
     pub node: Option<Node>,
     signing: Option<Arc<SigningKeys>>,
+    operator: OperatorKey,
     listener: Option<Listener>,
     admin: Option<Listener>,
     metrics: bool,
@@ -131,7 +132,8 @@ impl Gate {
         }
         let background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
         let metrics = config.admin.metrics;
-        Ok(Self { endpoints, ledger, node, signing, listener, admin, metrics, background })
+        let operator = keys.operator.clone();
+        Ok(Self { endpoints, ledger, node, signing, operator, listener, admin, metrics, background })
     }
 
     /// Where the gate listens.
@@ -150,6 +152,7 @@ impl Gate {
         let admin = |anyone| {
             let signing = self.signing.clone();
             Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), signing, self.metrics, anyone)
+                .with_operator(self.operator.clone())
         };
         let serving_admin = self.admin.take().map(|listener| {
             let routes = Arc::new(Routes::new(&[], admin(true)));

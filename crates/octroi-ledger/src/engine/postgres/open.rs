@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::connect::{PostgresPlace, Session};
 use super::house::House;
 use super::life::{self, Life};
+use super::read::apart;
 use super::{NotWritten, PostgresEngine, Shop, within};
 use crate::entry::Recovery;
 use crate::error::OpenError;
@@ -53,10 +54,12 @@ pub(crate) fn open(place: PostgresPlace) -> Result<Opened, OpenError> {
 
 /// Brings the schema forward, and says which it was and is. Blocks.
 pub(crate) fn migrate(place: &PostgresPlace) -> Result<(i64, i64), OpenError> {
-    runtime()?.block_on(async {
-        let mut session = within(place.timeout, place.connect()).await?;
-        let found = bring_forward(&mut session, place).await?;
-        Ok((found, SCHEMA))
+    apart(|| {
+        runtime()?.block_on(async {
+            let mut session = within(place.timeout, place.connect()).await?;
+            let found = bring_forward(&mut session, place).await?;
+            Ok((found, SCHEMA))
+        })
     })
 }
 

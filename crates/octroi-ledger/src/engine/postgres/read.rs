@@ -124,24 +124,11 @@ impl fmt::Debug for PostgresReader {
 impl PostgresReader {
     /// Connects, and reads whatever this program understands.
     pub(crate) fn open(place: &PostgresPlace) -> Result<Self, OpenError> {
-        let runtime = runtime()?;
-        let session = apart(|| {
-            runtime.block_on(async {
-            let session = super::within(place.timeout, place.connect()).await?;
-            match schema_of(&session, place).await? {
-                0 => return Err(OpenError::Missing { path: place.to_string().into() }),
-                found if found < SCHEMA => return Err(OpenError::Older { found, known: SCHEMA }),
-                _ => {}
-            }
-            // One question may read all of a long ledger.
-            session
-                .batch(
-                    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-                     SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'",
-                )
-                .await?;
-            Ok(session)
-        })
+        // The runtime of an opening that fails ends on that thread, too.
+        let (runtime, session) = apart(|| -> Result<_, OpenError> {
+            let runtime = runtime()?;
+            let session = runtime.block_on(reading(place))?;
+            Ok((runtime, session))
         })?;
         Ok(Self { runtime: Some(runtime), session: Mutex::new(session) })
     }
@@ -279,6 +266,24 @@ impl PostgresReader {
     }
 }
 
+/// A connection that only reads, to a ledger this program understands.
+async fn reading(place: &PostgresPlace) -> Result<Session, OpenError> {
+    let session = super::within(place.timeout, place.connect()).await?;
+    match schema_of(&session, place).await? {
+        0 => return Err(OpenError::Missing { path: place.to_string().into() }),
+        found if found < SCHEMA => return Err(OpenError::Older { found, known: SCHEMA }),
+        _ => {}
+    }
+    // One question may read all of a long ledger.
+    session
+        .batch(
+            "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+             SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'",
+        )
+        .await?;
+    Ok(session)
+}
+
 impl Drop for PostgresReader {
     fn drop(&mut self) {
         // Whoever drops it may be in an async task, where waiting for the runtime's end is not allowed.
@@ -289,7 +294,7 @@ impl Drop for PostgresReader {
 }
 
 /// Does blocking work on a thread of its own: whoever asks may be in an async task, where nothing may block on another.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic),
