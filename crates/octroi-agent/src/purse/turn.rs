@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::PurseError;
 
 /// How many things can be bought at once.
-const LANES: usize = 16;
+const LANES: usize = 128;
 /// The longest wait for another process: longer than a payment may take.
 const WAIT_MAX: Duration = Duration::from_secs(150);
 /// How often another process's lock is looked at. The system has no lock that can be waited for without a thread.
@@ -32,7 +32,7 @@ pub(crate) struct Turn {
 
 impl Turns {
     pub(super) fn in_memory() -> Self {
-        Self { lanes: Default::default(), folder: None }
+        Self { lanes: lanes(), folder: None }
     }
 
     /// Lock files lie in a folder beside the purse.
@@ -41,7 +41,7 @@ impl Turns {
         name.push(".turns");
         let folder = PathBuf::from(name);
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { lanes: Default::default(), folder: Some(folder) })
+        Ok(Self { lanes: lanes(), folder: Some(folder) })
     }
 
     /// Waits for the turn to buy `subject`.
@@ -49,7 +49,7 @@ impl Turns {
         let number = lane(subject);
         let lane = Arc::clone(&self.lanes[number]).lock_owned().await;
         let Some(folder) = &self.folder else { return Ok(Turn { _file: None, _lane: lane }) };
-        let path = folder.join(format!("{number:02}.lock"));
+        let path = folder.join(format!("{number:03}.lock"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let until = Instant::now() + WAIT_MAX;
         loop {
@@ -63,6 +63,10 @@ impl Turns {
             }
         }
     }
+}
+
+fn lanes() -> [Arc<Mutex<()>>; LANES] {
+    std::array::from_fn(|_| Arc::default())
 }
 
 /// The same for every process of one build; with two builds side by side the ledger of spends still counts each once.

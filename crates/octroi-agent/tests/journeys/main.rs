@@ -8,5 +8,7 @@ mod gate;
 mod honest;
 mod liars;
 mod lightning;
+#[cfg(feature = "rmcp")]
+mod rust_sdk;
 mod server;
 mod wallets;
