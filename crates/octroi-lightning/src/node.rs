@@ -68,6 +68,14 @@ pub trait LightningNode: Send + Sync {
     /// [`NodeError::Unsupported`] where the backend has no such record ([`Capabilities::balances`]).
     async fn balances(&self) -> Result<Balances, NodeError>;
 
+    /// A new on-chain address of the node's own wallet.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] where the wallet is not for the gate's use.
+    async fn new_address(&self) -> Result<String, NodeError> {
+        Err(NodeError::Unsupported("on-chain addresses"))
+    }
+
     /// Who the node is and how far it has seen the chain.
     async fn info(&self) -> Result<NodeInfo, NodeError>;
 

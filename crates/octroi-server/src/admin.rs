@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::operator_key::{OperatorKey, SEAL_HEADER};
-use crate::{identity_pages, ledger_pages, metrics};
+use crate::{identity_pages, ledger_pages, lightning_pages, metrics};
 
 /// Headers that a proxy adds to what it passes on.
 const FORWARDED: [HeaderName; 3] =
@@ -37,6 +37,12 @@ pub(crate) enum AdminPage {
     RevokeCredit,
     /// `/ledger/restore`: it can be held for again. Sealed.
     RestoreCredit,
+    /// `/lightning`: the node, what it can carry, and who was given invoices.
+    Lightning,
+    /// `/lightning/invoice`: an invoice of the operator's own.
+    LightningInvoice,
+    /// `/lightning/address`: an on-chain address of the node's wallet.
+    LightningAddress,
     /// `/identity/forget`: every verdict on a token.
     Forget,
     /// `/identity/revoke`: a token, or everything a subject holds.
@@ -46,7 +52,7 @@ pub(crate) enum AdminPage {
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Health,
         Self::Metrics,
         Self::Ledger,
@@ -56,6 +62,9 @@ impl AdminPage {
         Self::Forget,
         Self::Revoke,
         Self::Rotate,
+        Self::Lightning,
+        Self::LightningInvoice,
+        Self::LightningAddress,
     ];
 
     /// Whether it takes the operator's seal to ask: what moves money is not for everybody on the machine.
@@ -65,7 +74,11 @@ impl AdminPage {
 
     /// Whether the page changes something, and is asked by POST.
     pub(crate) const fn changes(self) -> bool {
-        self.is_sealed() || matches!(self, Self::Forget | Self::Revoke | Self::Rotate)
+        self.is_sealed()
+            || matches!(
+                self,
+                Self::LightningInvoice | Self::LightningAddress | Self::Forget | Self::Revoke | Self::Rotate
+            )
     }
 
     pub(crate) const fn path(self) -> &'static str {
@@ -76,6 +89,9 @@ impl AdminPage {
             Self::Voucher => "/ledger/voucher",
             Self::RevokeCredit => "/ledger/revoke",
             Self::RestoreCredit => "/ledger/restore",
+            Self::Lightning => "/lightning",
+            Self::LightningInvoice => "/lightning/invoice",
+            Self::LightningAddress => "/lightning/address",
             Self::Forget => "/identity/forget",
             Self::Revoke => "/identity/revoke",
             Self::Rotate => "/identity/rotate",
@@ -149,6 +165,9 @@ impl Admin {
             AdminPage::Metrics if self.metrics => text(StatusCode::OK, metrics::render(&self.endpoints)),
             AdminPage::Ledger => self.ledger().await,
             page if page.is_sealed() => self.sealed(page, headers, body).await,
+            AdminPage::Lightning => lightning_pages::status(&self.endpoints).await,
+            AdminPage::LightningInvoice => lightning_pages::invoice(&self.endpoints, body).await,
+            AdminPage::LightningAddress => lightning_pages::address(&self.endpoints).await,
             AdminPage::Forget => identity_pages::forget(&self.endpoints),
             AdminPage::Revoke => identity_pages::revoke(&self.endpoints, body),
             AdminPage::Rotate => identity_pages::rotate(self.signing.as_deref()),

@@ -10,6 +10,8 @@ mod endpoint;
 mod free_door;
 mod identity_pages;
 mod ledger_pages;
+mod lightning_metrics;
+mod lightning_pages;
 mod listener;
 mod metrics;
 mod operator_key;

@@ -8,6 +8,7 @@ use octroi_pow::door::View;
 
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
+use crate::{lightning_metrics, lightning_pages};
 
 /// One counter per endpoint.
 type Counter = (&'static str, &'static str, fn(&Gate) -> Option<u64>);
@@ -77,6 +78,9 @@ pub(crate) fn render(endpoints: &[Arc<Endpoint>]) -> String {
         for (reason, count) in endpoint.gate.counters().refusals() {
             line(&mut page, name, &[("service", endpoint.gate.service()), ("reason", reason.code())], count);
         }
+    }
+    if let Some(desk) = lightning_pages::desk(endpoints) {
+        lightning_metrics::render(&mut page, desk);
     }
     page
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_l402::{Msat, PaymentHash};
+use octroi_lightning::embedded::backup;
 use octroi_lightning::{
     InvoiceRequest, InvoiceState, LightningNode, NodeError, Outgoing, PayError, Payment, bolt11,
 };
@@ -62,7 +63,7 @@ async fn every_payment_is_one_settlement() {
     let payee: &dyn LightningNode = &*pair.payee;
 
     // One after another, in amounts that whole satoshis cannot say.
-    for msat in 1..=20 {
+    for msat in 1..=50 {
         let invoice = payee.create_invoice(asking(1_700 + msat)).await.unwrap();
         assert_eq!(payee.lookup(&invoice.payment_hash).await.unwrap(), InvoiceState::Open);
         let payment = pay(&pair, &invoice.bolt11).await.unwrap();
@@ -76,7 +77,7 @@ async fn every_payment_is_one_settlement() {
     // All at once.
     let mut expected = HashSet::new();
     let mut payments = tokio::task::JoinSet::new();
-    for msat in 1..=20 {
+    for msat in 1..=40 {
         let invoice = payee.create_invoice(asking(3_000 + msat)).await.unwrap();
         expected.insert((invoice.payment_hash, invoice.amount));
         let payer = Arc::clone(&pair.payer.node);
@@ -85,7 +86,7 @@ async fn every_payment_is_one_settlement() {
     for paid in payments.join_all().await {
         paid.unwrap();
     }
-    let settled: HashSet<_> = settle(payee, 20).await.into_iter().collect();
+    let settled: HashSet<_> = settle(payee, 40).await.into_iter().collect();
     assert_eq!(settled, expected);
     nothing_left(payee).await;
     assert_eq!(pair.payer.chain.refused(), Vec::<String>::new());
@@ -221,4 +222,25 @@ async fn a_node_outlives_the_runtime_it_was_started_from() {
 
 fn unix_now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_node_and_its_copy_is_the_same_node() {
+    let pair = pair().await;
+    let Pair { payee, payer } = pair;
+    let (folder, copy) = (payer.store.path().join("payee"), payer.store.path().join("copy"));
+    let invoice = payee.create_invoice(asking(2_000)).await.unwrap();
+    let second = payer.start_payee("payee").await;
+    assert!(matches!(second, Err(NodeError::Storage(_))), "two nodes on one folder lose money");
+    assert!(backup(&folder, &copy).is_err(), "nor is it copied while it runs");
+    let id = payee.id();
+    payee.stop().await;
+    backup(&folder, &copy).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    let restored = payer.start_payee("copy").await.unwrap();
+    assert_eq!(restored.id(), id);
+    payer.reconnect(&restored).await.unwrap();
+    payer.node.pay(&invoice.bolt11, Msat::ZERO, PATIENCE).await.unwrap();
+    assert_eq!(settle(&restored, 1).await, [(invoice.payment_hash, invoice.amount)]);
 }

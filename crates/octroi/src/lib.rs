@@ -35,6 +35,8 @@ enum Command {
     Fetch(Box<commands::fetch::FetchArgs>),
     /// Look at the ledger.
     Ledger(commands::ledger::LedgerArgs),
+    /// The Lightning node the gate is paid through.
+    Lightning(Box<commands::lightning::LightningArgs>),
     /// Proof of work: solve a puzzle.
     Pow(commands::pow::PowArgs),
     /// Look at what agents bought and spent.
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Fetch(args) => commands::fetch::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
+        Command::Lightning(args) => commands::lightning::run(&args),
         Command::Pow(args) => commands::pow::run(&args),
         Command::Purse(args) => commands::purse::run(&args),
         Command::Serve(args) => commands::serve::run(&args),

@@ -25,7 +25,7 @@ impl LightningNode for EmbeddedNode {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::EMBEDDED
+        Capabilities { buys_inbound: self.inner.lsp_fee_percent.is_some(), ..Capabilities::EMBEDDED }
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {
@@ -80,6 +80,10 @@ impl LightningNode for EmbeddedNode {
         .await
     }
 
+    async fn new_address(&self) -> Result<String, NodeError> {
+        Self::new_address(self).await
+    }
+
     async fn info(&self) -> Result<NodeInfo, NodeError> {
         self.run(|inner| {
             let (status, channels) = (inner.node.status(), inner.node.list_channels());
@@ -113,15 +117,31 @@ fn create(inner: &Inner, request: &InvoiceRequest) -> Result<Invoice, NodeError>
     let description = Description::new(request.bounded_description().to_owned())
         .map_err(|error| NodeError::Refused(error.to_string()))?;
     let description = Bolt11InvoiceDescription::Direct(description);
-    let made = inner.node.bolt11_payment().receive(asked, &description, request.expiry_secs());
+    let payments = inner.node.bolt11_payment();
+    let made = match inner.lsp_fee_percent.filter(|_| room(inner) < asked) {
+        // The provider opens a channel when the payment comes, and keeps its fee of it.
+        Some(percent) => {
+            let fee_most = asked / 100 * u64::from(percent);
+            payments.receive_via_jit_channel(asked, &description, request.expiry_secs(), Some(fee_most))
+        }
+        None => payments.receive(asked, &description, request.expiry_secs()),
+    };
     let invoice = made.map_err(|error| match error {
         ldk_node::NodeError::PersistenceFailed => storage(error),
+        // The provider is away, or too dear for so little.
         _ => NodeError::Refused(error.to_string()),
     })?;
     let payment_hash = bolt11::hash_of(&invoice);
     let expires_at = invoice.expires_at().map_or(u64::MAX, |at| at.as_secs());
     inner.invoices.insert(payment_hash, expires_at)?;
     Ok(Invoice { bolt11: invoice.to_string(), payment_hash, amount: request.amount, expires_at })
+}
+
+/// What the channels can receive now, in millisatoshi.
+fn room(inner: &Inner) -> u64 {
+    let channels = inner.node.list_channels();
+    let usable = channels.iter().filter(|channel| channel.is_usable);
+    usable.map(|channel| channel.inbound_capacity_msat).fold(0, u64::saturating_add)
 }
 
 fn state(inner: &Inner, hash: &PaymentHash) -> InvoiceState {

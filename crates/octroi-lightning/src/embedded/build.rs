@@ -1,8 +1,5 @@
 //! From settings to a node.
 
-use std::fs::{DirBuilder, Permissions};
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +34,6 @@ pub(super) fn runtime() -> Result<Runtime, NodeError> {
 }
 
 pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc<SqliteStore>), NodeError> {
-    private_dir(&config.storage_dir).map_err(storage)?;
     let mut builder = Builder::from_config(node_config(config)?);
     builder.set_runtime(handle);
     builder.set_custom_logger(Arc::new(TracingLog::new(config.log_level)));
@@ -47,6 +43,10 @@ pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc
     if !config.listen.is_empty() {
         let addresses = config.listen.iter().copied().map(SocketAddress::from).collect();
         builder.set_listening_addresses(addresses).map_err(|error| build_error(&error))?;
+    }
+    if let Some(provider) = &config.liquidity {
+        let token = provider.token.as_ref().map(|token| token.reveal().to_owned());
+        builder.set_liquidity_source_lsps2(peer_id(&provider.id)?, provider.address.into(), token);
     }
     match &config.chain {
         ChainSource::Bitcoind { host, port, user, password } => {
@@ -75,12 +75,15 @@ fn node_config(config: &EmbeddedConfig) -> Result<Config, NodeError> {
     let Some(storage_dir) = config.storage_dir.to_str() else {
         return Err(NodeError::Config("the storage folder's path is not UTF-8".to_owned()));
     };
+    let provider = config.liquidity.as_ref().map(|provider| &provider.id);
     Ok(Config {
         storage_dir_path: storage_dir.to_owned(),
         network: config.network.into(),
         trusted_peers_0conf: peer_ids(&config.trusted_0conf)?,
         anchor_channels_config: Some(AnchorChannelsConfig {
-            trusted_peers_no_reserve: peer_ids(&config.trusted_no_reserve)?,
+            trusted_peers_no_reserve: peer_ids(
+                &config.trusted_no_reserve.iter().chain(provider).cloned().collect::<Vec<_>>(),
+            )?,
             per_channel_reserve_sats: RESERVE_SAT,
         }),
         ..Config::default()
@@ -89,19 +92,6 @@ fn node_config(config: &EmbeddedConfig) -> Result<Config, NodeError> {
 
 fn peer_ids(hex: &[String]) -> Result<Vec<PublicKey>, NodeError> {
     hex.iter().map(|id| peer_id(id)).collect()
-}
-
-/// The folder holds the node's seed: for its owner's eyes only, also when it was there before.
-fn private_dir(dir: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-        const OWNER_ONLY: u32 = 0o700;
-        DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(dir)?;
-        std::fs::set_permissions(dir, Permissions::from_mode(OWNER_ONLY))
-    }
-    #[cfg(not(unix))]
-    DirBuilder::new().recursive(true).create(dir)
 }
 
 fn build_error(error: &BuildError) -> NodeError {
@@ -130,22 +120,5 @@ pub(super) fn start_error(error: ldk_node::NodeError) -> NodeError {
         Ldk::InvalidSocketAddress => NodeError::CannotListen,
         Ldk::PersistenceFailed => storage(error),
         _ => NodeError::Config(error.to_string()),
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn the_folder_is_its_owners_alone_even_when_it_was_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let inner = dir.path().join("a/b");
-        std::fs::create_dir_all(&inner).unwrap();
-        std::fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
-        private_dir(&inner).unwrap();
-        assert_eq!(std::fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

@@ -25,6 +25,8 @@ pub struct EmbeddedConfig {
     /// Node ids (66 hex digits) trusted to get a closing transaction confirmed. For any other peer the node keeps
     /// 25,000 sat per channel on chain, and *refuses the channel* when it has less.
     pub trusted_no_reserve: Vec<String>,
+    /// Who opens channels to this node when a payment needs one (LSPS2). It is trusted as those above are.
+    pub liquidity: Option<LiquidityProvider>,
     /// Which of the node's log records are passed on to `tracing`. The node's `INFO` and below name invoices.
     pub log_level: tracing::Level,
 }
@@ -41,9 +43,23 @@ impl EmbeddedConfig {
             alias: None,
             trusted_0conf: Vec::new(),
             trusted_no_reserve: Vec::new(),
+            liquidity: None,
             log_level: tracing::Level::WARN,
         }
     }
+}
+
+/// Who sells room to receive: a Lightning service provider that speaks LSPS2 (bLIP-52).
+#[derive(Debug, Clone)]
+pub struct LiquidityProvider {
+    /// Its node id, 66 hex digits.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it wants to be shown, if anything.
+    pub token: Option<Password>,
+    /// The most it may keep of a payment that opens a channel, in percent of the payment, 1 to 100.
+    pub fee_percent_max: u8,
 }
 
 /// A Bitcoin chain.

@@ -10,6 +10,7 @@ mod adapter;
 mod build;
 mod channels;
 mod config;
+mod folder;
 mod invoices;
 mod paying;
 mod pump;
@@ -26,7 +27,8 @@ use octroi_l402::{Msat, PaymentHash};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
-pub use config::{ChainSource, EmbeddedConfig, Network};
+pub use config::{ChainSource, EmbeddedConfig, LiquidityProvider, Network};
+pub use folder::backup;
 
 use self::invoices::Invoices;
 use self::settlements::Settlements;
@@ -54,6 +56,10 @@ struct Inner {
     stopped: AtomicBool,
     /// Seconds since the Unix epoch.
     started_at: u64,
+    /// The most a liquidity provider may keep of a payment; `None` without one.
+    lsp_fee_percent: Option<u8>,
+    /// Given back when the node has stopped.
+    folder: Mutex<Option<folder::FolderLock>>,
 }
 
 impl EmbeddedNode {
@@ -76,6 +82,7 @@ impl EmbeddedNode {
     }
 
     fn start_blocking(config: &EmbeddedConfig) -> Result<Self, NodeError> {
+        let folder = folder::take(&config.storage_dir)?;
         let runtime = build::runtime()?;
         let handle = runtime.handle().clone();
         let (node, store) = build::node(config, handle.clone())?;
@@ -87,6 +94,8 @@ impl EmbeddedNode {
             waiters: Arc::default(),
             stopped: AtomicBool::new(false),
             started_at: crate::node::unix_now(),
+            lsp_fee_percent: config.liquidity.as_ref().map(|provider| provider.fee_percent_max.clamp(1, 100)),
+            folder: Mutex::new(Some(folder)),
         });
         inner.node.start().map_err(build::start_error)?;
         handle.spawn(pump::run(Arc::clone(&inner)));
@@ -159,6 +168,7 @@ fn shut_down(inner: &Inner, runtime: Option<Runtime>) {
     }
     inner.waiters.abandon();
     runtime.shutdown_timeout(build::SHUTDOWN);
+    drop(inner.folder.lock().take());
 }
 
 /// A failure of the disk.

@@ -70,7 +70,9 @@ pub(super) fn lightning(config: &Config) -> String {
 /// What the node can and cannot do.
 pub(super) fn capabilities(config: &Config) -> Option<Capabilities> {
     Some(match &config.lightning.as_ref()?.backend {
-        LightningBackend::Embedded(_) => Capabilities::EMBEDDED,
+        LightningBackend::Embedded(node) => {
+            Capabilities { buys_inbound: node.lsp.is_some(), ..Capabilities::EMBEDDED }
+        }
         LightningBackend::Phoenixd(_) => Phoenixd::CAPABILITIES,
         LightningBackend::Lnd(_) => Lnd::CAPABILITIES,
         LightningBackend::Cln(_) => octroi_lightning::cln::Cln::CAPABILITIES,

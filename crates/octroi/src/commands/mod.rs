@@ -5,6 +5,7 @@ pub mod call;
 pub mod connect;
 pub mod fetch;
 pub mod ledger;
+pub mod lightning;
 pub mod pow;
 pub mod purse;
 pub mod serve;

@@ -165,6 +165,21 @@ pub struct EmbeddedNode {
     pub alias: Option<String>,
     /// Node ids (33 bytes in hex, lower case) whose channels are used before they confirm.
     pub trusted_peers: Vec<String>,
+    /// Who opens channels when a payment needs one.
+    pub lsp: Option<Lsp>,
+}
+
+/// A Lightning service provider that speaks LSPS2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lsp {
+    /// Its node id, as above.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it wants to be shown.
+    pub token: Option<Secret>,
+    /// The most it may keep of a payment, in percent.
+    pub fee_percent_max: u8,
 }
 
 /// Where blocks come from.

@@ -32,7 +32,7 @@ pub use cedar::CedarConfig;
 pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
-    LightningConfig, Lnbits, Lnd, Lnurl, Macaroon, Network, Phoenixd,
+    LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{

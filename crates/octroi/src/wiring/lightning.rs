@@ -124,7 +124,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> NodeError {
 #[cfg(feature = "lightning-embedded")]
 mod embedded {
     use octroi_lightning::Password;
-    use octroi_lightning::embedded::{ChainSource, EmbeddedConfig, Network};
+    use octroi_lightning::embedded::{ChainSource, EmbeddedConfig, LiquidityProvider, Network};
 
     use crate::config;
 
@@ -153,6 +153,12 @@ mod embedded {
         settings.alias.clone_from(&node.alias);
         settings.trusted_0conf.clone_from(&node.trusted_peers);
         settings.trusted_no_reserve.clone_from(&node.trusted_peers);
+        settings.liquidity = node.lsp.as_ref().map(|lsp| LiquidityProvider {
+            id: lsp.id.clone(),
+            address: lsp.address,
+            token: lsp.token.as_ref().map(|token| Password::new(token.reveal())),
+            fee_percent_max: lsp.fee_percent_max,
+        });
         settings
     }
 }

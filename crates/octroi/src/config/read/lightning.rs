@@ -10,9 +10,11 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::reader::{Field, Section};
-use super::super::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Network, Secret};
+use super::super::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Lsp, Network, Secret};
 
 const INVOICE_EXPIRY_DEFAULT: Duration = Duration::from_secs(600);
+/// In percent: a first small payment pays for a whole channel.
+const LSP_FEE_DEFAULT: u8 = 10;
 const STORAGE_DEFAULT: &str = "octroi-lightning";
 /// BOLT 7: an alias is 32 bytes.
 const ALIAS_BYTES_MAX: usize = 32;
@@ -62,7 +64,20 @@ pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<
 
 /// The fields of each backend, so that one of another is told from a misspelt one.
 const FIELDS: [(&str, Backend, &[&str]); 6] = [
-    ("embedded", Backend::Embedded, &["chain", "storage_dir", "listen", "alias", "trusted_peers"]),
+    (
+        "embedded",
+        Backend::Embedded,
+        &[
+            "chain",
+            "storage_dir",
+            "listen",
+            "alias",
+            "trusted_peers",
+            "lsp",
+            "lsp_token",
+            "lsp_fee_percent_max",
+        ],
+    ),
     ("phoenixd", Backend::Phoenixd, &["url", "password"]),
     ("lnd", Backend::Lnd, &["url", "macaroon", "macaroon_file", "tls_cert"]),
     ("cln", Backend::Cln, &["url", "rune", "tls_cert", "socket"]),
@@ -116,6 +131,7 @@ fn embedded(section: &Section<'_>, network: Network, beside_ledger: &Path) -> Op
         listen,
         alias: alias_text.map(str::to_owned),
         trusted_peers,
+        lsp: lsp(section),
     })
 }
 
@@ -130,15 +146,32 @@ fn listen(field: &Field<'_>) -> Vec<std::net::SocketAddr> {
     addresses
 }
 
+fn lsp(section: &Section<'_>) -> Option<Lsp> {
+    let (field, token) = (section.field("lsp"), section.field("lsp_token").secret());
+    let percent = section.field("lsp_fee_percent_max").number(1..=100, "percent").unwrap_or(LSP_FEE_DEFAULT);
+    let written = field.text("02…@203.0.113.7:9735")?;
+    let parsed =
+        written.split_once('@').and_then(|(id, address)| Some((node_id(id)?, address.parse().ok()?)));
+    if parsed.is_none() {
+        field.spot.wrong("not a node", "write its id, @, its address and port: \"02…@203.0.113.7:9735\"");
+    }
+    let (id, address) = parsed?;
+    Some(Lsp { id, address, token, fee_percent_max: percent })
+}
+
+/// 66 hexadecimal digits of a compressed point, in lower case.
+fn node_id(written: &str) -> Option<String> {
+    let id = written.to_ascii_lowercase();
+    let point = id.len() == 66 && (id.starts_with("02") || id.starts_with("03"));
+    (point && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(id)
+}
+
 fn trusted_peers(field: &Field<'_>) -> Vec<String> {
     let mut peers = Vec::new();
     for (spot, written) in field.texts("02…, 66 hexadecimal digits") {
-        let id = written.to_ascii_lowercase();
-        let point = id.len() == 66 && (id.starts_with("02") || id.starts_with("03"));
-        if point && id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            peers.push(id);
-        } else {
-            spot.wrong("not a node id", "write its 66 hexadecimal digits, beginning with 02 or 03");
+        match node_id(&written) {
+            Some(id) => peers.push(id),
+            None => spot.wrong("not a node id", "write its 66 hexadecimal digits, beginning with 02 or 03"),
         }
     }
     peers
