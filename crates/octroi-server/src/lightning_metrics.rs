@@ -60,8 +60,11 @@ pub(crate) fn render(page: &mut String, desk: &InvoiceDesk) {
     );
 }
 
+/// A name, its kind, its words, and what is read of a class.
+type Column = (&'static str, &'static str, &'static str, fn((u64, u64, usize)) -> u64);
+
 fn invoices(page: &mut String, desk: &InvoiceDesk) {
-    let columns: [(&str, &str, &str, fn((u64, u64, usize)) -> u64); 3] = [
+    let columns: [Column; 3] = [
         ("octroi_invoices_total", "counter", "Invoices handed out.", |(made, ..)| made),
         (
             "octroi_invoices_refused_total",
