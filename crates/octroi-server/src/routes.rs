@@ -1,7 +1,7 @@
 //! From a path to what answers there.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::admin::{Admin, AdminPage};
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::free_door::{self, Asset, Step};
+use crate::proxies::TrustedProxies;
 use crate::upstream::UpstreamBody;
 
 /// Where the keys are published that statements about callers are signed with (RFC 7517).
@@ -46,6 +47,7 @@ enum Route {
 pub struct Routes {
     by_path: HashMap<String, Route>,
     admin: Admin,
+    proxies: TrustedProxies,
 }
 
 impl Routes {
@@ -88,17 +90,30 @@ impl Routes {
                 by_path.entry(path.clone()).or_insert(Route::Metadata(document));
             }
         }
-        Self { by_path, admin }
+        Self { by_path, admin, proxies: TrustedProxies::default() }
     }
 
-    /// Answers one request.
+    /// The same routes behind reverse proxies. The operator's pages go by the connection all the same.
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// Answers one request, which arrived from `peer`.
     pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
     where
         B: RequestBody + 'static,
     {
+        let caller = |request: &Request<B>| self.proxies.caller(peer.ip(), request.headers());
         match self.by_path.get(request.uri().path()) {
-            Some(Route::Mcp(endpoint)) => mcp(endpoint, request, peer).await,
-            Some(Route::Work(endpoint, step)) => work(endpoint, request, peer, *step).await,
+            Some(Route::Mcp(endpoint)) => {
+                let caller = caller(&request);
+                mcp(endpoint, request, caller).await
+            }
+            Some(Route::Work(endpoint, step)) => {
+                let caller = caller(&request);
+                work(endpoint, request, caller, *step).await
+            }
             Some(Route::Page(asset)) => asset.serve(request.method()),
             Some(Route::PageOf(path)) => free_door::page_at(path),
             Some(Route::CheckToken(tokens)) => free_door::check_token(tokens, request).await,
@@ -140,7 +155,7 @@ impl Routes {
     }
 }
 
-async fn mcp<B>(endpoint: &Endpoint, request: Request<B>, peer: SocketAddr) -> Response<ReplyBody>
+async fn mcp<B>(endpoint: &Endpoint, request: Request<B>, peer: IpAddr) -> Response<ReplyBody>
 where
     B: RequestBody + 'static,
 {
@@ -148,19 +163,14 @@ where
         return reply;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let Ok(response) = endpoint.service.clone().for_peer(peer.ip()).call(request).await;
+    let Ok(response) = endpoint.service.clone().for_peer(peer).call(request).await;
     let mut response = response.map(Either::Left);
     endpoint.origins.mark(origin.as_ref(), response.headers_mut());
     response
 }
 
 /// The free door of an endpoint.
-async fn work<B>(
-    endpoint: &Endpoint,
-    request: Request<B>,
-    peer: SocketAddr,
-    step: Step,
-) -> Response<ReplyBody>
+async fn work<B>(endpoint: &Endpoint, request: Request<B>, peer: IpAddr, step: Step) -> Response<ReplyBody>
 where
     B: RequestBody + 'static,
 {

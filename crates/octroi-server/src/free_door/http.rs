@@ -1,6 +1,6 @@
 //! The free door's addresses: `…/pow/challenge`, `…/pow/verify`, `…/pow/status`, and those of the access tokens.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
@@ -32,7 +32,7 @@ pub(crate) enum Step {
 pub(crate) async fn work<B>(
     endpoint: &Endpoint,
     request: Request<B>,
-    peer: SocketAddr,
+    peer: IpAddr,
     step: Step,
 ) -> Response<ReplyBody>
 where
@@ -54,7 +54,7 @@ where
         Ok(caller) => caller,
         Err(refusal) => return refused(&refusal),
     };
-    let visit = Visit { caller: caller.as_deref(), peer: Some(peer.ip()) };
+    let visit = Visit { caller: caller.as_deref(), peer: Some(peer) };
     let body = match read(request).await {
         Ok(body) => body,
         Err(reply) => return reply,

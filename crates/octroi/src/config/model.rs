@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use octroi_ledger::Store;
 use url::Url;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub public_url: Url,
     /// Whether the file, or who started the gate, said so; otherwise it follows [`listen`](Self::listen).
     pub public_url_given: bool,
+    /// The reverse proxies that say where a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where accounts and holds are kept.
     pub ledger: LedgerConfig,
     /// The keys that sign what the gate hands out.

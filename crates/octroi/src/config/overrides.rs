@@ -15,7 +15,7 @@ const PREFIX: &str = "OCTROI_";
 
 /// Variables without a section; any other `OCTROI_X` is left alone, since Kubernetes sets `OCTROI_PORT` and
 /// its like for a service of that name.
-const TOP_FIELDS: [&str; 2] = ["listen", "public_url"];
+const TOP_FIELDS: [&str; 3] = ["listen", "public_url", "trusted_proxies"];
 
 pub(super) fn apply(root: &mut Node, args: &ConfigArgs, report: &Report<'_>) {
     let mut variables = report.outside().variables();

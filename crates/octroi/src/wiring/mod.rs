@@ -14,7 +14,7 @@ use octroi_gate::invoices::InvoiceDesk;
 use octroi_identity::SigningKeys;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
 use octroi_lightning::NodeError;
-use octroi_server::{Admin, Endpoint, Listener, OperatorKey, Routes};
+use octroi_server::{Admin, Endpoint, Listener, OperatorKey, Routes, TrustedProxies};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
@@ -84,6 +84,7 @@ pub struct Gate {
     operator: OperatorKey,
     listener: Option<Listener>,
     admin: Option<Listener>,
+    proxies: TrustedProxies,
     metrics: bool,
     background: Vec<JoinHandle<()>>,
 }
@@ -133,7 +134,8 @@ impl Gate {
         let background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
         let metrics = config.admin.metrics;
         let operator = keys.operator.clone();
-        Ok(Self { endpoints, ledger, node, signing, operator, listener, admin, metrics, background })
+        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
+        Ok(Self { endpoints, ledger, node, signing, operator, listener, admin, proxies, metrics, background })
     }
 
     /// Where the gate listens.
@@ -159,7 +161,8 @@ impl Gate {
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
         });
         let serving = self.listener.take().map(|listener| {
-            let routes = Arc::new(Routes::new(&self.endpoints, admin(false)));
+            let routes = Routes::new(&self.endpoints, admin(false)).behind(self.proxies.clone());
+            let routes = Arc::new(routes);
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
         });
         stop.await;

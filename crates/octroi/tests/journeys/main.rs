@@ -14,6 +14,7 @@ mod harness;
 mod identity;
 mod money;
 mod payers;
+mod proxies;
 mod stdio;
 mod streams;
 mod template;

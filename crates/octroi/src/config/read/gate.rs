@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use ipnet::IpNet;
 use octroi_ledger::Store;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::super::reader::{Section, shortened};
+use super::super::reader::{Field, Section, shortened};
 use super::super::{
     AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig,
     SigningKeySource,
@@ -27,6 +28,7 @@ pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
     let listen = root.field("listen");
     let listen_on = if listen.is_given() { listen.socket() } else { Some(LISTEN_DEFAULT) };
     let (public_url, public_url_given) = public_url(&root, listen_on);
+    let trusted_proxies = trusted_proxies(&root.field("trusted_proxies"));
     let ledger = ledger(root.section("ledger"));
     let beside_ledger =
         ledger.store.path().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
@@ -40,6 +42,7 @@ pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
         listen: listen_on?,
         public_url: public_url?,
         public_url_given,
+        trusted_proxies,
         ledger,
         secrets,
         lightning,
@@ -69,6 +72,24 @@ fn public_url(root: &Section<'_>, listen: Option<SocketAddr>) -> (Option<Url>, b
         Some(url)
     });
     (url, true)
+}
+
+fn trusted_proxies(field: &Field<'_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for (spot, written) in field.texts("10.0.0.0/8") {
+        let network = written.parse().or_else(|_| written.parse::<IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) if network.prefix_len() > 0 => networks.push(network),
+            Ok(_) => spot.wrong(
+                "whoever sends a request would be believed to be a proxy",
+                "name the proxies' own addresses",
+            ),
+            Err(_) => {
+                spot.wrong("not an address or a network", "write \"127.0.0.1\" or \"10.0.0.0/8\"");
+            }
+        }
+    }
+    networks
 }
 
 fn ledger(section: Section<'_>) -> LedgerConfig {

@@ -101,6 +101,7 @@ fn later_sources_win() {
             ("OCTROI_MCP_SERVER__AUTH__PAYMENT__POW_CALLS", "9"),
             ("OCTROI_MCP_SERVER__TOOLS__0__REQUIRES_IDENTITY", "false"),
             ("OCTROI_MCP_SERVER__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
+            ("OCTROI_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"),
             // What Kubernetes sets beside a service called octroi.
             ("OCTROI_PORT", "tcp://10.0.0.1:8402"),
             ("OCTROI_SERVICE_HOST", "10.0.0.1"),
@@ -121,6 +122,8 @@ fn later_sources_win() {
     assert_eq!(config.listen.port(), 2222);
     assert_eq!((pow.rest_millibits, pow.calls), (11_000, 9));
     assert_eq!(server.allowed_origins, ["https://a.example", "https://b.example"]);
+    let proxies: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["127.0.0.1/32", "10.0.0.0/8"]);
     let rule = |name: &str| server.tools.iter().find(|rule| rule.pattern == name).unwrap();
     assert!(!rule("image_describe").requires_identity);
     assert_eq!(msat(rule("data_query")), Some(5000));
