@@ -78,6 +78,13 @@ impl Due {
         Self { charge, request_id: request_id.map(|id| id.as_raw().into()).unwrap_or_default() }
     }
 
+    /// Ends the charge as the outcome of a reply demands, and gives the reply with its receipt where there is one.
+    fn settle(self, message: &[u8], bytes: u64) -> Option<Vec<u8>> {
+        let answered = Answered { bytes, result: json::get(message, "result") };
+        let result = self.charge.settle(reply::outcome(message), answered).result?;
+        Some(json::with_member(message, "result", &result))
+    }
+
     fn is_answered_by(&self, message: &[u8]) -> bool {
         Id::from_raw(&self.request_id).is_some_and(|id| reply::answers(message, id))
     }
@@ -92,13 +99,17 @@ struct Events<B: Body<Data = Bytes> + Send + Unpin + 'static> {
     first_byte_left: bool,
     /// What the upstream has sent.
     bytes: u64,
+    /// Whether an event may be changed, so that an incomplete one is held back until the rest of it is here.
+    rewrites: bool,
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
     fn new(body: B, watch: Watch) -> Self {
         let parser = Parser::new(watch.event_bytes_max);
         let keep_alive = Box::pin(tokio::time::sleep(KEEP_ALIVE));
-        Self { body: Some(body), watch, parser, keep_alive, first_byte_left: false, bytes: 0 }
+        let rewrites =
+            watch.listing.is_some() || watch.charge.as_ref().is_some_and(|due| due.charge.rewrites());
+        Self { body: Some(body), watch, parser, keep_alive, first_byte_left: false, bytes: 0, rewrites }
     }
 
     /// Looks at a chunk and says what goes to the caller for it.
@@ -106,6 +117,9 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
         let frames = self.parser.push(&chunk)?;
         let Some(listing) = self.watch.listing.take() else {
             self.bytes += chunk.len() as u64;
+            if self.rewrites {
+                return Ok(self.receipted(&frames));
+            }
             for data in frames.iter().filter_map(|frame| frame.data.as_deref()) {
                 settle(&mut self.watch.charge, data, self.bytes);
             }
@@ -116,9 +130,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
         for frame in frames {
             match frame.data.as_deref().map_or(Amended::Same, |data| listing.amend(data)) {
                 Amended::Changed(data) => {
-                    let id = frame.id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
-                    let event = frame.event.as_deref().and_then(|event| std::str::from_utf8(event).ok());
-                    out.extend_from_slice(&sse::event(&data, id, event));
+                    out.extend_from_slice(&again(&frame, &data));
                 }
                 Amended::Same => out.extend_from_slice(&frame.bytes),
                 Amended::Unreadable => return Err("the server's list cannot be read".into()),
@@ -126,6 +138,19 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
         }
         self.watch.listing = Some(listing);
         Ok(out.freeze())
+    }
+
+    /// The frames as they came, but for the reply, which gets its receipt.
+    fn receipted(&mut self, frames: &[sse::Frame]) -> Bytes {
+        let mut out = BytesMut::new();
+        for frame in frames {
+            let data = frame.data.as_deref();
+            match data.and_then(|data| settle(&mut self.watch.charge, data, self.bytes)) {
+                Some(data) => out.extend_from_slice(&again(frame, &data)),
+                None => out.extend_from_slice(&frame.bytes),
+            }
+        }
+        out.freeze()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
@@ -180,22 +205,33 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Events<B> {
             due.charge.void();
         }
         let rest = self.parser.rest();
-        let held_back = self.watch.listing.is_some() && !rest.is_empty();
+        let held_back = self.rewrites && !rest.is_empty();
         held_back.then(|| Ok(Frame::data(Bytes::copy_from_slice(rest))))
     }
 }
 
-/// Ends the charge as the outcome of the reply demands; any other message on the way to it ends nothing.
-fn settle(due: &mut Option<Due>, message: &[u8], bytes: u64) {
-    if let Some(due) = due.take_if(|due| due.is_answered_by(message)) {
-        let answered = Answered { bytes, result: json::get(message, "result") };
-        due.charge.settle(reply::outcome(message), answered);
-    }
+/// An event with other data.
+fn again(frame: &sse::Frame, data: &[u8]) -> Vec<u8> {
+    let id = frame.id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+    let event = frame.event.as_deref().and_then(|event| std::str::from_utf8(event).ok());
+    sse::event(data, id, event)
+}
+
+/// Ends the charge where `message` is the reply it waits for, and gives the reply with its receipt where there is one; any
+/// other message on the way to it ends nothing.
+fn settle(due: &mut Option<Due>, message: &[u8], bytes: u64) -> Option<Vec<u8>> {
+    due.take_if(|due| due.is_answered_by(message))?.settle(message, bytes)
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Events<B> {
     fn drop(&mut self) {
-        if let Some(due) = self.watch.charge.take() {
+        let due = self.watch.charge.take();
+        let wanted = self.first_byte_left && due.as_ref().is_some_and(|due| due.charge.is_kept());
+        if wanted && let Some(body) = self.body.take() {
+            let parser = std::mem::replace(&mut self.parser, Parser::new(0));
+            return read_on(body, parser, due, self.bytes);
+        }
+        if let Some(due) = due {
             // The caller went away. Before the first byte it had nothing; after it, it may have had everything it wanted.
             if self.first_byte_left {
                 due.charge.capture(Answered { bytes: self.bytes, result: None });
@@ -209,6 +245,38 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Drop for Events<B> {
             drain(body);
         }
     }
+}
+
+/// The caller went away in the middle of a stream, and may ask for the same call again: what is left is read for it, and
+/// its reply kept. Where none comes the call has failed; where it takes too long it is charged as if nobody would ask.
+fn read_on<B>(mut body: B, mut parser: Parser, mut due: Option<Due>, mut bytes: u64)
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let rest = async {
+            while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                let Ok(chunk) = frame.into_data() else { continue };
+                bytes += chunk.len() as u64;
+                let Ok(frames) = parser.push(&chunk) else { break };
+                for data in frames.iter().filter_map(|frame| frame.data.as_deref()) {
+                    settle(&mut due, data, bytes);
+                }
+                if due.is_none() {
+                    break;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(DRAIN_MAX, rest).await.is_ok();
+        if let Some(due) = due {
+            if in_time {
+                due.charge.void()
+            } else {
+                due.charge.capture(Answered { bytes, result: None })
+            };
+        }
+    });
 }
 
 /// Reads a body to its end in the background, so that a legacy upstream does not see its caller's disconnect

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use octroi_l402::Msat;
-use octroi_ledger::{LedgerError, OpenHold, Unit};
+use octroi_ledger::{Answer, Claim, LedgerError, OpenHold, Unit};
 use octroi_mcp::reply::{Outcome, ResultType};
 
 use crate::price::{Meter, Usage};
+use crate::receipts::{Draft, SignedReceipt, with_receipt};
 use crate::till::FreeCall;
 
 /// Money (or work) held for one call. It ends exactly once: captured or voided; dropping it voids it.
@@ -20,15 +21,21 @@ pub struct Charge {
     metered: Option<(Meter, Instant)>,
     /// Where the call was bought with work: counted until it ends.
     free: Option<FreeCall>,
+    draft: Option<Box<Draft>>,
+    claim: Option<Claim>,
 }
 
 /// How a charge ended, in its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// What was charged: the price, or nothing.
     pub charged: i64,
     /// What the account has left.
     pub balance: i64,
+    /// The receipt, where something was charged and receipts are given.
+    pub receipt: Option<SignedReceipt>,
+    /// The raw result with the receipt in it, where there is one.
+    pub result: Option<Vec<u8>>,
 }
 
 /// What is known of an answer when its charge ends.
@@ -43,7 +50,8 @@ pub struct Answered<'a> {
 impl Charge {
     pub(crate) fn new(hold: OpenHold, unit: Unit, amount: i64, charge_failed: bool) -> Self {
         let balance_after = hold.balance_after();
-        Self { hold, unit, amount, balance_after, charge_failed, metered: None, free: None }
+        let (metered, free, draft, claim) = (None, None, None, None);
+        Self { hold, unit, amount, balance_after, charge_failed, metered, free, draft, claim }
     }
 
     /// The same charge, of which is captured what `meter` says. Work is counted in calls, which no meter divides.
@@ -64,6 +72,16 @@ impl Charge {
         }
     }
 
+    /// The same charge, with a receipt for what is captured.
+    pub(crate) fn receipted(self, draft: Option<Draft>) -> Self {
+        Self { draft: draft.map(Box::new), ..self }
+    }
+
+    /// The same charge, whose answer is kept for whoever makes the same call again.
+    pub(crate) fn claimed(self, claim: Option<Claim>) -> Self {
+        Self { claim, ..self }
+    }
+
     /// What is counted: millisatoshi or calls bought with work.
     pub fn unit(&self) -> Unit {
         self.unit
@@ -77,6 +95,16 @@ impl Charge {
     /// What the account has left while this charge is held.
     pub fn balance_after(&self) -> i64 {
         self.balance_after
+    }
+
+    /// Whether the reply changes when the charge ends: a receipt is put into it.
+    pub(crate) fn rewrites(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    /// Whether the answer is wanted even where its caller has gone away.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.claim.is_some()
     }
 
     /// Waits until the hold is on disk; no reply leaves before.
@@ -95,8 +123,6 @@ impl Charge {
     /// | a result with `isError: true` | voided, unless the rule charges failed calls |
     /// | a result that asks for more input | voided: the retry holds again |
     /// | a JSON-RPC error, anything else | voided |
-    ///
-    /// Returns what was charged and what the account has left, in the charge's unit.
     pub fn settle(self, outcome: Outcome, answered: Answered<'_>) -> Settled {
         let earned = match outcome {
             Outcome::Result { result_type: ResultType::InputRequired, .. } => false,
@@ -108,23 +134,36 @@ impl Charge {
 
     /// The call was delivered: the price is earned, or what the meter says of it.
     pub fn capture(self, answered: Answered<'_>) -> Settled {
+        let Answered { bytes, result } = answered;
         let charged = match &self.metered {
             None => self.amount,
             Some((meter, since)) => {
-                let Answered { bytes, result } = answered;
                 let usage = Usage { bytes, elapsed: since.elapsed(), result };
                 meter.charge(Msat::new(self.amount), &usage).as_i64()
             }
         };
         let balance = self.balance_after + (self.amount - charged);
-        self.hold.capture(charged);
-        Settled { charged, balance }
+        let draft = self.draft.filter(|_| charged > 0);
+        let receipt = draft.map(|draft| draft.sign(self.hold.id(), charged, balance, result));
+        let amended = match (&receipt, result) {
+            (Some(receipt), Some(result)) => Some(with_receipt(result, receipt)),
+            _ => None,
+        };
+        match self.claim {
+            Some(claim) => {
+                let body = amended.clone().or_else(|| result.map(<[u8]>::to_vec));
+                let answer = Answer { status: 200, media: "application/json".to_owned(), body };
+                self.hold.capture_and_keep(charged, claim, answer);
+            }
+            None => self.hold.capture(charged),
+        }
+        Settled { charged, balance, receipt, result: amended }
     }
 
     /// The call failed: the payer has the price back as credit.
     pub fn void(self) -> Settled {
         let balance = self.balance_after + self.amount;
         self.hold.void();
-        Settled { charged: 0, balance }
+        Settled { balance, ..Settled::default() }
     }
 }

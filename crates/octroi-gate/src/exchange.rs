@@ -30,6 +30,9 @@ const PRICE: HeaderName = HeaderName::from_static("octroi-price");
 /// What the account has left while the call is held, in the same unit.
 const BALANCE: HeaderName = HeaderName::from_static("octroi-balance");
 
+/// The signed receipt for what was charged.
+pub(crate) const RECEIPT: HeaderName = HeaderName::from_static("octroi-receipt");
+
 /// One admitted call.
 pub(crate) struct Exchange<'a, 'm> {
     pub(crate) gate: &'a Arc<Gate>,
@@ -162,6 +165,14 @@ impl Exchange<'_, '_> {
             let result = json::get(&bytes, "result");
             let settled = charge.settle(outcome, Answered { bytes: bytes.len() as u64, result });
             announce(&mut parts.headers, settled.charged, settled.balance);
+            if let Some(receipt) = &settled.receipt
+                && let Ok(value) = HeaderValue::from_str(&receipt.jws)
+            {
+                parts.headers.insert(RECEIPT, value);
+            }
+            if let Some(result) = settled.result {
+                return Ok(GateBody::whole(json::with_member(&bytes, "result", &result).into()));
+            }
         }
         Ok(GateBody::whole(bytes))
     }

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use octroi_identity::Caller;
 use octroi_l402::Msat;
+use octroi_ledger::Answer;
 use octroi_mcp::era::Era;
 use octroi_mcp::headers;
 use octroi_mcp::json;
@@ -171,6 +172,8 @@ pub struct Admission {
     pub own_tool: Option<usize>,
     /// The session the call goes on in, and whose it is.
     pub(crate) session: Session,
+    /// The answer that the very same call was given before, which is given again instead.
+    pub answer: Option<Answer>,
 }
 
 impl Gate {
@@ -261,7 +264,7 @@ impl Gate {
         let caller = self.admit(&asking).await?;
         let session = self.session(call.session, call.era, caller.as_deref())?;
         let Some(subject) = subject else {
-            return Ok(Admission { caller, charge: None, own_tool, session });
+            return Ok(Admission { caller, charge: None, own_tool, session, answer: None });
         };
         let (_, name) = named(subject);
         self.limit_rate(rule, name, caller.as_deref(), call.peer)?;
@@ -285,13 +288,25 @@ impl Gate {
                     session: call.session.map(|session| self.session_key(call.peer, session)),
                     peer: call.peer,
                     calls: call.presented.calls,
+                    retry: call.presented.retry.as_deref(),
                     now,
                 };
-                Some(till.take(&sale, call.presented.proof.as_ref()).await?)
+                match till.take(&sale, call.presented.proof.as_ref()).await? {
+                    Ok(charge) => Some(charge),
+                    Err(answer) => {
+                        return Ok(Admission {
+                            caller,
+                            charge: None,
+                            own_tool,
+                            session,
+                            answer: Some(answer),
+                        });
+                    }
+                }
             }
         };
         self.counters.admitted(charge.is_some());
-        Ok(Admission { caller, charge, own_tool, session })
+        Ok(Admission { caller, charge, own_tool, session, answer: None })
     }
 
     /// Who sends a request that is no MCP message (the free door's addresses), where a token was shown.
@@ -402,7 +417,7 @@ fn is_plain_mcp_client(headers: &HeaderMap, message: &Message<'_>) -> bool {
 }
 
 /// The part of an address that one household has: all of IPv4, the first 64 bits of IPv6.
-fn network_of(peer: IpAddr) -> IpAddr {
+pub(crate) fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

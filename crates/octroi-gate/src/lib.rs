@@ -27,7 +27,9 @@ mod own_tools;
 pub mod policy;
 pub mod price;
 mod reason;
+pub mod receipts;
 mod refusal;
+mod replay;
 mod service;
 mod sessions;
 mod till;
@@ -44,9 +46,10 @@ pub use listing::{PRICE_KEY, announced, announcement};
 pub use on_behalf::OnBehalf;
 pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
 pub use reason::Reason;
+pub use receipts::{RECEIPT_KEY, ReceiptDesk, SignedReceipt};
 pub use refusal::{Form, Forms, IDENTITY_REQUIRED_KEY, PAYMENT_REQUIRED_KEY, Refusal, WWW_AUTHENTICATE_KEY};
 pub use service::{GateLayer, GateService, Inner, InnerBody, RequestBody};
 pub use till::{
-    AccessTokens, BadToken, Bind, KeyRejected, Tallied, Till, TillSettings, WorkAsk, WorkClaims, WorkDesk,
-    WorkGrant, WorkSettings, challenge_json,
+    AccessTokens, BadToken, Bind, Budget, Budgets, KeyRejected, Tallied, Till, TillSettings, WorkAsk,
+    WorkClaims, WorkDesk, WorkGrant, WorkSettings, challenge_json,
 };

@@ -6,10 +6,18 @@ use http::StatusCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
+    /// The call was made and charged before, and its answer was too long to keep.
+    AnswerNotKept,
+    /// The operator lets nobody spend more in this minute, hour or day.
+    BudgetExceeded,
+    /// The same call is under way and did not end while it was waited for.
+    CallInProgress,
     /// The credential outlived its `valid_until`; its money is kept and a renewed credential is offered.
     CredentialExpired,
     /// The credential is genuine and paid, but its account no longer holds the price.
     CredentialSpent,
+    /// Another call was made under this `Idempotency-Key`.
+    IdempotencyConflict,
     /// The access token is genuine but lacks a scope that this call needs.
     InsufficientScope,
     /// The price follows from the call's arguments, and none follows from these.
@@ -46,9 +54,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their codes; the index of a reason is its place in metrics.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
+        Self::AnswerNotKept,
+        Self::BudgetExceeded,
+        Self::CallInProgress,
         Self::CredentialExpired,
         Self::CredentialSpent,
+        Self::IdempotencyConflict,
         Self::InsufficientScope,
         Self::InvalidArguments,
         Self::InvalidMacaroon,
@@ -70,8 +82,12 @@ impl Reason {
     /// The code as it stands on the wire.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::AnswerNotKept => "ANSWER_NOT_KEPT",
+            Self::BudgetExceeded => "BUDGET_EXCEEDED",
+            Self::CallInProgress => "CALL_IN_PROGRESS",
             Self::CredentialExpired => "CREDENTIAL_EXPIRED",
             Self::CredentialSpent => "CREDENTIAL_SPENT",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
             Self::InvalidArguments => "INVALID_ARGUMENTS",
             Self::InvalidMacaroon => "INVALID_MACAROON",
@@ -107,7 +123,8 @@ impl Reason {
             | Self::PaymentUnverified
             | Self::WrongTool => StatusCode::PAYMENT_REQUIRED,
             Self::InvalidArguments | Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::AnswerNotKept | Self::CallInProgress | Self::IdempotencyConflict => StatusCode::CONFLICT,
+            Self::BudgetExceeded | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::LedgerUnavailable | Self::NoLiquidity | Self::VerificationFailed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -36,6 +36,7 @@ use crate::listing::Reader;
 use crate::own_tools;
 use crate::reason::Reason;
 use crate::refusal::{Forms, Refusal};
+use crate::replay;
 
 /// A service that a gate can stand in front of, answering with bodies of type `R`.
 pub trait Inner<R>:
@@ -262,6 +263,13 @@ impl Passage<'_, '_> {
         let Admitted { admission, authorization, as_dpop, now } = admitted;
         if let Some(response) = answer_itself(gate, message, era, &admission, peer).await {
             return Ok(response.map(GateBody::whole));
+        }
+        if let Some(answer) = admission.answer {
+            let mut response = replay::again(answer, message.id)?.map(GateBody::whole);
+            if as_dpop {
+                next_nonce(gate, response.headers_mut(), now);
+            }
+            return Ok(response);
         }
         let Admission { caller, charge, session, .. } = admission;
         gate.address(caller.as_ref(), authorization, &mut parts.headers, now)?;

@@ -2,7 +2,7 @@
 
 use crate::macaroon::{MAX_BYTES, MAX_CAVEATS, decode_base64, decode_hex};
 use crate::{Credential, Identifier, MacaroonView, MasterKeys, Offer, RootKey, VerifyError};
-use crate::{challenge, verify};
+use crate::{ReceiptKey, ReceiptKeys, challenge, verify};
 
 /// A decoder never panics, keeps its bounds, writes again exactly what it took, and takes nothing as signed that was
 /// not.
@@ -49,4 +49,16 @@ pub fn credential(text: &str) {
     if let Ok(Offer { token, invoice, .. }) = challenge::parse(text) {
         assert!(!token.is_empty() && !invoice.is_empty());
     }
+}
+
+/// Neither a receipt nor a key set of any form makes a reader panic, and nothing is believed that the key did not sign.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn receipt(text: &str) {
+    let _ = ReceiptKeys::from_jwks(text.as_bytes());
+    let Some(key) = ReceiptKey::from_seed(&[0x42; 32]) else { return };
+    let set = serde_json::json!({"keys": [key.jwk()]}).to_string();
+    let keys = ReceiptKeys::from_jwks(set.as_bytes());
+    assert!(keys.is_ok_and(|keys| keys.verify(text).is_err()), "nobody knows this key");
 }

@@ -18,6 +18,7 @@ mod identifier;
 pub mod invariants;
 pub mod keys;
 pub mod macaroon;
+pub mod receipt;
 
 pub use amount::Msat;
 pub use caveat::{Budget, Counted, Terms};
@@ -26,3 +27,4 @@ pub use credential::{Credential, NotPermitted, Verified, VerifyError, authentica
 pub use identifier::{Identifier, IdentifierError, PaymentHash, Preimage, TokenId};
 pub use keys::{MasterKeys, RootKey};
 pub use macaroon::{Macaroon, MacaroonView};
+pub use receipt::{Receipt, ReceiptKey, ReceiptKeys};

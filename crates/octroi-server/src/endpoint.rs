@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub origins: OriginRules,
     /// Protected resource metadata (RFC 9728) and the paths it is served at; `None` where nobody is identified.
     pub metadata: Option<Metadata>,
+    /// The public keys of receipts, a JWK set; `None` where none are given.
+    pub receipt_keys: Option<String>,
 }
 
 /// A protected resource metadata document.
@@ -60,6 +62,12 @@ impl Endpoint {
             Metadata { paths: well_known_paths(resource), document: document.to_json() }
         });
         let service = GateLayer::new(Arc::clone(&gate)).layer(upstream.clone());
-        Self { path, gate, upstream, service, origins, metadata }
+        Self { path, gate, upstream, service, origins, metadata, receipt_keys: None }
+    }
+
+    /// The same endpoint, which publishes these keys (a JWK set) beneath its path.
+    #[must_use]
+    pub fn with_receipt_keys(self, set: String) -> Self {
+        Self { receipt_keys: Some(set), ..self }
     }
 }

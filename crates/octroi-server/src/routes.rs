@@ -84,6 +84,9 @@ impl Routes {
                     by_path.insert(path.to_owned(), Route::TokenKeys(Arc::clone(tokens)));
                 }
             }
+            if let Some(set) = &endpoint.receipt_keys {
+                by_path.insert(at("/receipt-keys"), Route::Metadata(Bytes::from(set.clone())));
+            }
             let Some(metadata) = &endpoint.metadata else { continue };
             for path in &metadata.paths {
                 let document = Bytes::from(metadata.document.clone());
@@ -198,7 +201,7 @@ fn stop_at_the_door<B>(endpoint: &Endpoint, request: &Request<B>) -> Option<Resp
     Some(reply)
 }
 
-/// Protected resource metadata is public, also for pages of any origin.
+/// Protected resource metadata and the keys of receipts are public, also for pages of any origin.
 fn metadata(method: &Method, document: &Bytes) -> Response<ReplyBody> {
     let body = match *method {
         Method::GET => document.clone(),

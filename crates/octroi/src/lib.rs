@@ -41,6 +41,8 @@ enum Command {
     Pow(commands::pow::PowArgs),
     /// Look at what agents bought and spent.
     Purse(Box<commands::purse::PurseArgs>),
+    /// Receipts of paid calls.
+    Receipt(commands::receipt::ReceiptArgs),
     /// Run the gate.
     Serve(commands::serve::ServeArgs),
     /// Prepaid credentials issued by the operator.
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Lightning(args) => commands::lightning::run(&args),
         Command::Pow(args) => commands::pow::run(&args),
         Command::Purse(args) => commands::purse::run(&args),
+        Command::Receipt(args) => commands::receipt::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Token(args) => commands::token::run(&args),
         Command::Tools(args) => commands::tools::run(&args),

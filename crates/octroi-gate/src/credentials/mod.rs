@@ -28,12 +28,15 @@ pub const META_AUTHORIZATION: &str = "authorization";
 pub const META_PAYMENT: &str = "dev.octroi/payment";
 /// `_meta` key of the number of calls a challenge should be made for.
 pub const META_CALLS: &str = "dev.octroi/calls";
+/// `_meta` key of what the caller calls this call, so that it can try it again.
+pub const META_IDEMPOTENCY: &str = "dev.octroi/idempotency-key";
 /// `_meta` key under which the gate tells an upstream who calls.
 pub const META_CALLER: &str = "dev.octroi/caller";
 /// `_meta` key of the same in the shape that LeanMCP's servers know.
 pub const META_AUTH_USER: &str = "authUser";
 /// Every `_meta` key that the upstream never sees from a caller: credentials, and what only the gate may say.
-pub const META_KEYS: [&str; 5] = [META_AUTHORIZATION, META_PAYMENT, META_CALLS, META_CALLER, META_AUTH_USER];
+pub const META_KEYS: [&str; 6] =
+    [META_AUTHORIZATION, META_PAYMENT, META_CALLS, META_IDEMPOTENCY, META_CALLER, META_AUTH_USER];
 
 /// Header of both proofs in one line.
 const COMPOSITE: &str = "x-mcp-auth-composite";
@@ -47,6 +50,10 @@ const DPOP: &str = "dpop";
 const POW_SOLUTION: &str = "x-pow-solution";
 /// Header of the number of calls a challenge should be made for.
 const CALLS: &str = "octroi-calls";
+/// Header of what the caller calls this call (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY: &str = "idempotency-key";
+/// Longest such name, in bytes.
+const IDEMPOTENCY_MAX: usize = 255;
 
 /// How an access token was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +86,8 @@ pub struct Presented<'a> {
     pub proof: Option<Proof>,
     /// How many calls the caller would like to buy at once, if it said so.
     pub calls: Option<u32>,
+    /// What the caller calls this call, so that it can try it again.
+    pub retry: Option<Cow<'a, str>>,
     /// Whether some header shows that the caller handles HTTP 402 itself.
     pub speaks_402: bool,
 }
@@ -101,6 +110,11 @@ pub enum CredentialsError {
     /// The number of calls is not a positive integer.
     #[error("the number of calls must be a positive integer")]
     Calls,
+    /// The idempotency key is empty, too long or no visible ASCII, or header and `_meta` say different ones.
+    #[error(
+        "an idempotency key is 1 to {IDEMPOTENCY_MAX} visible ASCII characters, the same wherever it is sent"
+    )]
+    Idempotency,
 }
 
 /// Reads every carrier.
@@ -174,6 +188,12 @@ impl<'a> Presented<'a> {
                 self.calls = Some(calls.ok_or(CredentialsError::Calls)?);
                 Ok(())
             }
+            IDEMPOTENCY => {
+                let text = text(IDEMPOTENCY)?.trim();
+                // The draft writes a quoted string (RFC 8941 §3.3.3); most clients write it bare.
+                let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                self.add_retry(bare.unwrap_or(text).into())
+            }
             "accept-authenticate" | "accept-payment" => {
                 self.speaks_402 = true;
                 Ok(())
@@ -216,11 +236,24 @@ impl<'a> Presented<'a> {
         if let Some(member) = meta.get(META_PAYMENT) {
             self.add_proof(Proof::from_meta(member.value))?;
         }
+        if let Some(member) = meta.get(META_IDEMPOTENCY) {
+            self.add_retry(json::string(member.value).ok_or(CredentialsError::Idempotency)?)?;
+        }
         if let Some(member) = meta.get(META_CALLS) {
             let text = std::str::from_utf8(member.value).ok();
             let calls = text.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
             self.calls = Some(calls.ok_or(CredentialsError::Calls)?);
         }
+        Ok(())
+    }
+
+    fn add_retry(&mut self, key: Cow<'a, str>) -> Result<(), CredentialsError> {
+        let visible = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        let same = self.retry.as_ref().is_none_or(|other| *other == key);
+        if !visible || !same || !(1..=IDEMPOTENCY_MAX).contains(&key.len()) {
+            return Err(CredentialsError::Idempotency);
+        }
+        self.retry = Some(key);
         Ok(())
     }
 

@@ -51,7 +51,7 @@ impl Meter {
         let most = held.as_i64().max(0);
         let used = match &self.counts {
             Metered::Bytes => self.proportion(u128::from(usage.bytes), 1),
-            Metered::Seconds => self.proportion(usage.elapsed.as_millis(), 1000),
+            Metered::Seconds => self.proportion(usage.elapsed.as_micros(), 1_000_000),
             Metered::Said(pointer) => match usage.result {
                 None => return Msat::new(most),
                 Some(result) => pointer.find(result).map_or(Some(0), |raw| self.said(raw)),

@@ -150,6 +150,7 @@ impl Till {
         terms.valid_until = Some(valid_until);
         terms.price = Some(each);
         terms.price_for = sale.priced_for();
+        terms.calls = self.settings.single_use.then_some(1);
         terms.principal = sale.owner.filter(|_| sale.rule.requires_identity);
         // A URI holds characters that no caveat can: such a credential is bound by its account alone.
         let caveats = terms.to_caveats().or_else(|_| {

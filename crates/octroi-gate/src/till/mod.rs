@@ -3,16 +3,19 @@
 //! One credential is one account. What a caller shows is judged here ([`Till::take`]); what it is asked for when it
 //! shows nothing good enough is made in [`mint`]; work instead of money is taken in [`work`].
 
+mod limits;
 mod mint;
 mod outstanding;
+mod problem;
+mod retry;
 mod work;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, TokenId, Verified, VerifyError};
-use octroi_ledger::{AccountRef, HoldRefused, HoldRequest, Ledger, Unit};
+use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, Terms, TokenId, Verified, VerifyError};
+use octroi_ledger::{AccountRef, Answer, HoldRefused, HoldRequest, Ledger, Unit};
 use octroi_mcp::digest::arguments_digest;
 
 use crate::charge::Charge;
@@ -21,9 +24,14 @@ use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::policy::Rule;
 use crate::price::Price;
 use crate::reason::Reason;
+use crate::receipts::{self, Draft, ReceiptDesk};
 use crate::refusal::Refusal;
 
+use limits::Bounds;
+pub use limits::{Budget, Budgets};
 use outstanding::{Outstanding, Wish};
+use problem::{Problem, Refused, Trouble, closed, spent, unavailable};
+use retry::First;
 pub(crate) use work::FreeCall;
 pub use work::{
     AccessTokens, BadToken, Bind, KeyRejected, Tallied, WorkAsk, WorkClaims, WorkDesk, WorkGrant,
@@ -52,9 +60,18 @@ pub struct TillSettings {
     pub credential_ttl_seconds: u64,
     /// The most calls one payment may buy.
     pub calls_max: u32,
+    /// Whether a credential is good for one call only.
+    pub single_use: bool,
+    /// What the operator lets be spent.
+    pub budgets: Budgets,
+    /// Who signs receipts; `None`: none are given.
+    pub receipts: Option<Arc<ReceiptDesk>>,
     /// The free door; `None` where it is shut.
     pub work: Option<WorkSettings>,
 }
+
+/// What is held for a call; or, where the very same call was made and charged before, the answer it had.
+pub(crate) type Taken = Result<Charge, Answer>;
 
 /// Takes payment for the calls of one service.
 pub struct Till {
@@ -84,6 +101,8 @@ pub(crate) struct Sale<'a> {
     pub(crate) peer: Option<IpAddr>,
     /// How many calls the caller would like to buy at once.
     pub(crate) calls: Option<u32>,
+    /// What the caller calls this call, so that it can try it again.
+    pub(crate) retry: Option<&'a str>,
     /// Unix seconds.
     pub(crate) now: u64,
 }
@@ -122,12 +141,31 @@ impl Till {
         &self.settings.ledger
     }
 
-    /// Holds the price for one call.
+    /// Holds the price for one call, unless it is free today, or was made before.
     ///
     /// # Errors
     /// What is wrong with the proof, and a fresh challenge; or only the challenge, where nothing was shown.
-    pub(crate) async fn take(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Charge, Box<Refusal>> {
-        let taken = match proof {
+    pub(crate) async fn take(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Taken, Box<Refusal>> {
+        let claim = match self.first(sale, proof).await? {
+            First::Yes(claim) => claim,
+            First::No(answer) => return Ok(Err(answer)),
+        };
+        let taken = match self.take_free(sale).await? {
+            Some(charge) => Ok(charge),
+            None => self.take_proof(sale, proof).await,
+        };
+        match taken {
+            Ok(charge) => Ok(Ok(charge.claimed(claim))),
+            Err(Problem::Payment(mut trouble)) => {
+                trouble.holder = self.holder(sale, proof);
+                Err(self.challenge(sale, trouble).await)
+            }
+            Err(Problem::Fatal(refusal)) => Err(refusal),
+        }
+    }
+
+    async fn take_proof(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Charge, Problem> {
+        match proof {
             Some(Proof::Credential(credential)) => self.take_credential(sale, credential).await,
             Some(Proof::Solution(solution)) if EntryDesk::is_entry(solution) => {
                 Err(self.let_in(sale, solution))
@@ -136,14 +174,23 @@ impl Till {
             Some(Proof::Unreadable(why)) => Err(Problem::new(Reason::InvalidMacaroon, why)),
             Some(Proof::UnreadableSolution(why)) => Err(Problem::new(Reason::InvalidSolution, why)),
             None => self.take_credit_or_wait(sale).await,
-        };
-        match taken {
-            Ok(charge) => Ok(charge),
-            Err(Problem::Payment(mut trouble)) => {
-                trouble.holder = self.holder(sale, proof);
-                Err(self.challenge(sale, trouble).await)
-            }
-            Err(Problem::Fatal(refusal)) => Err(refusal),
+        }
+    }
+
+    /// One of the calls that the caller has for nothing today; `None` where none is left.
+    async fn take_free(&self, sale: &Sale<'_>) -> Result<Option<Charge>, Box<Refusal>> {
+        if sale.rule.free_per_day == 0 {
+            return Ok(None);
+        }
+        let limits = [limits::free_calls(sale)];
+        let request = HoldRequest::new(AccountRef::Nobody, Unit::Msat, 0, sale.service, sale.subject);
+        match self.settings.ledger.hold(&request.limited(&limits)).await {
+            Ok(hold) => Ok(Some(Charge::new(hold, Unit::Msat, 0, sale.rule.charge_failed))),
+            Err(HoldRefused::Limited { .. }) => Ok(None),
+            Err(other) => match unavailable(&other) {
+                Problem::Fatal(refusal) => Err(refusal),
+                Problem::Payment(_) => Ok(None),
+            },
         }
     }
 
@@ -176,10 +223,10 @@ impl Till {
     async fn take_credit(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
         let nothing = || Problem::new(Reason::PaymentRequired, "");
         let Some(owner) = sale.owner else { return Err(nothing()) };
-        self.hold(sale, AccountRef::Owner(owner), Unit::Msat).await.map_err(|refused| match refused {
-            HoldRefused::Unknown | HoldRefused::Insufficient { .. } => nothing(),
-            HoldRefused::Revoked => closed(),
-            other => unavailable(&other),
+        self.hold(sale, AccountRef::Owner(owner), Unit::Msat, None).await.map_err(|refused| match refused {
+            Refused::Ledger(HoldRefused::Unknown | HoldRefused::Insufficient { .. }) => nothing(),
+            Refused::Ledger(HoldRefused::Revoked) => closed(),
+            other => other.into_problem(),
         })
     }
 
@@ -194,31 +241,31 @@ impl Till {
         let sale = &Sale { price: promised.map_or(sale.price, |price| price.min(sale.price)), ..*sale };
         permit(sale, &verified)?;
         let account = AccountRef::Token(verified.token_id);
-        match self.hold(sale, account, Unit::Msat).await {
+        match self.hold(sale, account, Unit::Msat, Some(&verified.terms)).await {
             Ok(charge) => Ok(charge),
-            Err(HoldRefused::Insufficient { available }) => Err(spent(sale, available)),
-            Err(HoldRefused::OtherUnit(_)) => self.take_worked(sale, account).await,
-            Err(HoldRefused::Unknown) => self.take_unsettled(sale, &verified).await,
-            Err(HoldRefused::Revoked) => Err(revoked()),
-            Err(other) => Err(unavailable(&other)),
+            Err(Refused::Ledger(HoldRefused::Insufficient { available })) => Err(spent(sale, available)),
+            Err(Refused::Ledger(HoldRefused::OtherUnit(_))) => self.take_worked(sale, &verified).await,
+            Err(Refused::Ledger(HoldRefused::Unknown)) => self.take_unsettled(sale, &verified).await,
+            Err(other) => Err(other.into_problem()),
         }
     }
 
     /// A credential that was bought with work: it counts calls, and opens only what its owner marked for it.
-    async fn take_worked(&self, sale: &Sale<'_>, account: AccountRef) -> Result<Charge, Problem> {
+    async fn take_worked(&self, sale: &Sale<'_>, verified: &Verified) -> Result<Charge, Problem> {
         if !sale.rule.work_accepted {
             let text = "this credential was bought with work, which this call does not take";
             return Err(Problem::new(Reason::WrongTool, text));
         }
-        self.hold(sale, account, Unit::Call).await.map_err(|refused| match refused {
-            HoldRefused::Insufficient { .. } | HoldRefused::Unknown => {
+        let account = AccountRef::Token(verified.token_id);
+        let held = self.hold(sale, account, Unit::Call, Some(&verified.terms)).await;
+        held.map_err(|refused| match refused {
+            Refused::Ledger(HoldRefused::Insufficient { .. } | HoldRefused::Unknown) => {
                 Problem::new(Reason::CredentialSpent, "the calls bought with this work are used up")
             }
-            HoldRefused::Expired => {
+            Refused::Ledger(HoldRefused::Expired) => {
                 Problem::new(Reason::CredentialExpired, "the calls bought with this work have expired")
             }
-            HoldRefused::Revoked => revoked(),
-            other => unavailable(&other),
+            other => other.into_problem(),
         })
     }
 
@@ -227,16 +274,15 @@ impl Till {
         if !self.settings.ledger.wait_for_credit(verified.token_id, SETTLEMENT_WAIT).await {
             self.ask_node(&verified.payment_hash).await;
         }
-        self.hold(sale, AccountRef::Token(verified.token_id), Unit::Msat).await.map_err(|refused| {
-            match refused {
-                HoldRefused::Insufficient { available } => spent(sale, available),
-                HoldRefused::Revoked => revoked(),
-                HoldRefused::Unknown => {
-                    let text = "the preimage is right, but the payment has not arrived here; try again";
-                    Problem::new(Reason::PaymentUnverified, text)
-                }
-                other => unavailable(&other),
+        let account = AccountRef::Token(verified.token_id);
+        let held = self.hold(sale, account, Unit::Msat, Some(&verified.terms)).await;
+        held.map_err(|refused| match refused {
+            Refused::Ledger(HoldRefused::Insufficient { available }) => spent(sale, available),
+            Refused::Ledger(HoldRefused::Unknown) => {
+                let text = "the preimage is right, but the payment has not arrived here; try again";
+                Problem::new(Reason::PaymentUnverified, text)
             }
+            other => other.into_problem(),
         })
     }
 
@@ -260,96 +306,49 @@ impl Till {
         Problem::Payment(trouble)
     }
 
-    async fn hold(&self, sale: &Sale<'_>, account: AccountRef, unit: Unit) -> Result<Charge, HoldRefused> {
+    async fn hold(
+        &self,
+        sale: &Sale<'_>,
+        account: AccountRef,
+        unit: Unit,
+        terms: Option<&Terms>,
+    ) -> Result<Charge, Refused> {
         let amount = match unit {
             Unit::Msat => sale.price.as_i64(),
             Unit::Call => 1,
         };
+        let bounds = match unit {
+            Unit::Msat => Bounds::of(&self.settings.budgets, sale, &account, terms),
+            Unit::Call => Bounds::of(&Budgets::default(), sale, &account, terms),
+        };
         let request = HoldRequest::new(account, unit, amount, sale.service, sale.subject);
-        let hold = self.settings.ledger.hold(&request).await?;
-        let charge =
-            Charge::new(hold, unit, amount, sale.rule.charge_failed).metered(sale.pricing.meter.as_ref());
+        let hold = self.settings.ledger.hold(&request.limited(bounds.limits())).await.map_err(|refused| {
+            match refused {
+                HoldRefused::Limited { limit, left, until } => {
+                    Refused::Bound(bounds.refuse(limit, left, until, sale.now))
+                }
+                other => Refused::Ledger(other),
+            }
+        })?;
+        let draft = if unit == Unit::Msat { self.draft(sale, &account) } else { None };
+        let charge = Charge::new(hold, unit, amount, sale.rule.charge_failed);
+        let charge = charge.metered(sale.pricing.meter.as_ref()).receipted(draft);
         Ok(match &self.work {
             Some(desk) if unit == Unit::Call => charge.counted(desk.call_began(sale.subject)),
             _ => charge,
         })
     }
-}
 
-/// Why no price was taken.
-pub(crate) enum Problem {
-    /// The proof is not good enough: answered with a fresh challenge.
-    Payment(Trouble),
-    /// Something that no payment would mend.
-    Fatal(Box<Refusal>),
-}
-
-/// What is wrong with a proof.
-pub(crate) struct Trouble {
-    reason: Reason,
-    /// The account of a genuine credential that was shown, whatever is wrong with it.
-    holder: Option<TokenId>,
-    /// A puzzle before the invoice was solved.
-    worked: bool,
-    /// Empty where nothing is wrong beyond the lack of a payment.
-    text: String,
-    /// A macaroon for the same account with a later end, and the msat left on it.
-    renewed: Option<(String, i64)>,
-    /// When the same proof may be shown again, in seconds.
-    retry_after_seconds: Option<u64>,
-}
-
-impl Problem {
-    pub(crate) fn new(reason: Reason, text: impl std::fmt::Display) -> Self {
-        let text = text.to_string();
-        Self::Payment(Trouble {
-            reason,
-            holder: None,
-            worked: false,
-            text,
-            renewed: None,
-            retry_after_seconds: None,
+    /// What the receipt for a call will say, where receipts are given.
+    fn draft(&self, sale: &Sale<'_>, account: &AccountRef) -> Option<Draft> {
+        let desk = self.settings.receipts.as_ref()?;
+        Some(Draft {
+            desk: Arc::clone(desk),
+            service: sale.service.to_owned(),
+            tool: sale.subject.to_owned(),
+            payer: receipts::payer(account)?,
+            arguments_sha256: receipts::arguments_digest(sale.arguments),
         })
-    }
-
-    /// Nothing is wrong: the puzzle before the invoice was solved, and now the invoice is asked for.
-    fn worked() -> Self {
-        match Self::new(Reason::PaymentRequired, "") {
-            Self::Payment(trouble) => Self::Payment(Trouble { worked: true, ..trouble }),
-            fatal => fatal,
-        }
-    }
-
-    /// The proof is good and not spent; it may be shown again after so many seconds.
-    fn retry_after(mut self, seconds: u64) -> Self {
-        if let Self::Payment(trouble) = &mut self {
-            trouble.retry_after_seconds = Some(seconds);
-        }
-        self
-    }
-
-    /// On a call itself there is another way in than to wait: that is a 402, and not a 429.
-    fn or_pay(mut self) -> Self {
-        if let Self::Payment(trouble) = &mut self
-            && trouble.reason == Reason::RateLimited
-        {
-            trouble.reason = Reason::PaymentRequired;
-        }
-        self
-    }
-
-    /// The refusal, where no fresh challenge is to be added.
-    fn into_refusal(self) -> Box<Refusal> {
-        match self {
-            Self::Payment(Trouble { reason, text, retry_after_seconds, .. }) => {
-                let refusal = Refusal::new(reason, text);
-                Box::new(match retry_after_seconds {
-                    Some(seconds) => refusal.retry_after(seconds),
-                    None => refusal,
-                })
-            }
-            Self::Fatal(refusal) => refusal,
-        }
     }
 }
 
@@ -368,27 +367,4 @@ fn permit(sale: &Sale<'_>, verified: &Verified) -> Result<(), Problem> {
         return Err(Problem::new(Reason::WrongTool, text));
     }
     Ok(())
-}
-
-fn spent(sale: &Sale<'_>, available: i64) -> Problem {
-    let price = sale.price.as_i64();
-    let text =
-        format_args!("the credential has {available} msat left and the call costs {price} msat").to_string();
-    Problem::new(Reason::CredentialSpent, text)
-}
-
-fn revoked() -> Problem {
-    Problem::new(Reason::InvalidMacaroon, "the credential has been revoked")
-}
-
-/// Nothing that this caller could pay would help it.
-fn closed() -> Problem {
-    let text = "the operator has closed this caller's account";
-    Problem::Fatal(Box::new(Refusal::new(Reason::ToolForbidden, text)))
-}
-
-fn unavailable(refused: &HoldRefused) -> Problem {
-    tracing::warn!(error = %refused, "the ledger took no hold");
-    let text = "the ledger cannot record the charge right now; nothing was charged";
-    Problem::Fatal(Box::new(Refusal::new(Reason::LedgerUnavailable, text).retry_after(1)))
 }

@@ -91,7 +91,7 @@ async fn the_same_credential_pays_again_after_a_failure_and_only_once_in_all() {
 #[tokio::test]
 async fn a_reply_beyond_the_bound_is_refused_and_free() {
     static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{}"}}}}"#, "x".repeat(8192))
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{}"}}}}"#, "x".repeat(REPLY_MAX))
     });
     let house = House::new(Plan::default()).await;
     let response = house.call(Script::Json(StatusCode::OK, LONG.as_str())).await;

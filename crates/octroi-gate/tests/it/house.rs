@@ -16,9 +16,10 @@ use http_body_util::{BodyExt, Full};
 use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
 use octroi_gate::price::Price;
 use octroi_gate::{
-    BoxError, ChallengeStyle, Gate, GateBody, GateLayer, GateParts, Limits, Till, TillSettings,
+    BoxError, Budgets, ChallengeStyle, Gate, GateBody, GateLayer, GateParts, Limits, ReceiptDesk, Till,
+    TillSettings,
 };
-use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms, TokenId};
+use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, ReceiptKey, Terms, TokenId};
 use octroi_ledger::{Ledger, LedgerConfig, Voucher};
 use tempfile::TempDir;
 use tower_layer::Layer;
@@ -106,6 +107,13 @@ pub(crate) struct House {
     _folder: TempDir,
 }
 
+/// What the operator set beside the rule.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TillPlan {
+    pub(crate) budgets: Budgets,
+    pub(crate) receipts: bool,
+}
+
 /// What a house is built for.
 pub(crate) struct Plan {
     /// The rule for the tool `paid`.
@@ -114,12 +122,13 @@ pub(crate) struct Plan {
     pub(crate) terms: Terms,
     /// What is on its account.
     pub(crate) msat: i64,
+    pub(crate) till: TillPlan,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let rule = Rule { price: Some(Price::fixed(Msat::new(PRICE))), ..Rule::FREE };
-        Self { rule, terms: Terms::new("mcp"), msat: PRICE }
+        Self { rule, terms: Terms::new("mcp"), msat: PRICE, till: TillPlan::default() }
     }
 }
 
@@ -145,14 +154,14 @@ impl House {
         let root = keys.root_key(&token_id).expect("a root key");
         let caveats = plan.terms.to_caveats().expect("caveats");
         let macaroon = Macaroon::mint(&root, &identifier, "", &caveats).expect("a macaroon");
-        let gate = Arc::new(Gate::new(parts(&ledger, &keys, plan.rule)));
+        let gate = Arc::new(Gate::new(parts(&ledger, &keys, plan.rule, plan.till)));
         let credential = Credential::new(macaroon.encode_v2(), preimage);
         Self { ledger, token_id, gate, keys, credential, calls: Arc::default(), _folder: folder }
     }
 
     /// The same house with another rule for `paid`, as after a change of the configuration.
     pub(crate) fn repriced(&mut self, rule: Rule) {
-        self.gate = Arc::new(Gate::new(parts(&self.ledger, &self.keys, rule)));
+        self.gate = Arc::new(Gate::new(parts(&self.ledger, &self.keys, rule, TillPlan::default())));
     }
 
     /// The credential with caveats that its holder appends.
@@ -215,7 +224,18 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
 }
 
-fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule) -> GateParts {
+/// The longest reply.
+pub(crate) const REPLY_MAX: usize = 1 << 20;
+
+/// The address in receipts.
+pub(crate) const ISSUER: &str = "https://gate.example.com/mcp";
+
+/// The key that signs receipts.
+pub(crate) fn receipt_key() -> Arc<ReceiptKey> {
+    Arc::new(ReceiptKey::from_seed(&[3; 32]).expect("a key"))
+}
+
+fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule, till: TillPlan) -> GateParts {
     GateParts {
         till: Some(Arc::new(Till::new(TillSettings {
             keys: Arc::clone(keys),
@@ -224,10 +244,13 @@ fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule) -> GateParts {
             location: String::new(),
             credential_ttl_seconds: 600,
             calls_max: 1,
+            single_use: false,
+            budgets: till.budgets,
+            receipts: till.receipts.then(|| Arc::new(ReceiptDesk::new(receipt_key(), ISSUER))),
             work: None,
         }))),
         challenge: ChallengeStyle::Http,
-        limits: Limits { reply_bytes_max: 4096, ..Limits::default() },
+        limits: Limits { reply_bytes_max: REPLY_MAX, ..Limits::default() },
         ..GateParts::new("mcp", policy(rule))
     }
 }

@@ -7,4 +7,7 @@
 mod failure_rules;
 mod free_door;
 mod house;
+mod limits;
 mod prices;
+mod receipts;
+mod retries;

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod lightning;
 pub mod pow;
 pub mod purse;
+pub mod receipt;
 pub mod serve;
 pub mod token;
 pub mod tools;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use octroi_gate::Budgets;
 use octroi_gate::price::Price;
 use octroi_pow::Algorithm;
 use url::Url;
@@ -159,6 +160,10 @@ pub struct PaymentConfig {
     pub macaroon_ttl: Duration,
     /// Whether a credential ends with its first captured call, whatever was paid.
     pub single_use: bool,
+    /// Whether paid replies carry signed receipts.
+    pub receipts: bool,
+    /// The most that credentials and callers may spend.
+    pub budgets: Budgets,
     /// Most calls one payment may buy, 1..=1 000 000.
     pub max_calls: u32,
     /// The free door; `None` when it is shut.

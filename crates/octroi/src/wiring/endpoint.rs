@@ -8,8 +8,8 @@ use octroi_gate::invoices::{InvoiceDesk, Order};
 use octroi_gate::policy::{Pattern, Policy};
 use octroi_gate::price::Held;
 use octroi_gate::{
-    AccessTokens, Bind, ChallengeStyle, Gate, GateParts, Limits, ListStyle, OwnTools, Till, TillSettings,
-    WorkSettings,
+    AccessTokens, Bind, ChallengeStyle, Gate, GateParts, Limits, ListStyle, OwnTools, ReceiptDesk, Till,
+    TillSettings, WorkSettings,
 };
 use octroi_identity::SigningKeys;
 use octroi_ledger::Ledger;
@@ -88,7 +88,8 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
     });
     let origins = OriginRules::new(&parts.config.public_url, &server.allowed_origins, parts.bound);
     let keys = parts.signing.map(|_| format!("{}{JWKS_PATH}", identity::gate_name(parts.config)));
-    Ok(Endpoint::new(server.path.clone(), &server.resource, keys, gate, upstream, origins))
+    let endpoint = Endpoint::new(server.path.clone(), &server.resource, keys, gate, upstream, origins);
+    Ok(endpoint.with_receipt_keys(parts.keys.receipt_set.clone()))
 }
 
 fn style(style: config::ChallengeStyle) -> ChallengeStyle {
@@ -125,6 +126,11 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
         location,
         credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
         calls_max: if payment.single_use { 1 } else { payment.max_calls },
+        single_use: payment.single_use,
+        budgets: payment.budgets,
+        receipts: payment.receipts.then(|| {
+            Arc::new(ReceiptDesk::new(Arc::clone(&parts.keys.receipts), parts.server.resource.as_str()))
+        }),
         work,
     })))
 }

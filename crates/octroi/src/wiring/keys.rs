@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use octroi_l402::MasterKeys;
+use octroi_l402::{MasterKeys, ReceiptKey};
 use octroi_pow::Signer;
 use octroi_server::OperatorKey;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -50,6 +51,10 @@ pub struct Keys {
     pub operator: OperatorKey,
     /// Seeds of the keys that sign access tokens for work, the current one first.
     pub tokens: Vec<Zeroizing<[u8; 32]>>,
+    /// For receipts.
+    pub receipts: Arc<ReceiptKey>,
+    /// The public keys of receipts as a JWK set: the current one, then those of the former master keys.
+    pub receipt_set: String,
 }
 
 type Key = Zeroizing<[u8; 32]>;
@@ -68,20 +73,32 @@ impl Keys {
         let mut master = MasterKeys::new((number, *current));
         let mut puzzles = Signer::new((number, *derived(PUZZLES, &current)));
         let mut tokens = vec![derived(TOKENS, &current)];
+        let receipts = receipt_key(&current)?;
+        let mut receipt_set = vec![receipts.jwk()];
         for (number, previous) in &secrets.previous_keys {
             let key = parse(previous)?;
             master = master.with_previous((*number, *key))?;
             puzzles = puzzles.with_previous((*number, *derived(PUZZLES, &key)))?;
             tokens.push(derived(TOKENS, &key));
+            receipt_set.push(receipt_key(&key)?.jwk());
         }
         let operator = OperatorKey::new(*derived(OPERATOR, &current));
-        Ok(Self { master: Arc::new(master), puzzles, tokens, operator })
+        let receipt_set = json!({"keys": receipt_set}).to_string();
+        Ok(Self {
+            master: Arc::new(master),
+            puzzles,
+            operator,
+            tokens,
+            receipts: Arc::new(receipts),
+            receipt_set,
+        })
     }
 }
 
 const PUZZLES: &[u8] = b"octroi puzzle key v1";
 const OPERATOR: &[u8] = b"octroi operator key v1";
 const TOKENS: &[u8] = b"octroi access token key v1";
+const RECEIPTS: &[u8] = b"octroi receipt key v1";
 
 /// A key of its own for each purpose. Labels are constant and keys of fixed length, so that no two inputs run into each other.
 fn derived(label: &[u8], key: &Key) -> Key {
@@ -89,6 +106,10 @@ fn derived(label: &[u8], key: &Key) -> Key {
     hasher.update(label);
     hasher.update(key.as_slice());
     Zeroizing::new(hasher.finalize().into())
+}
+
+fn receipt_key(key: &Key) -> Result<ReceiptKey, KeyError> {
+    ReceiptKey::from_seed(&derived(RECEIPTS, key)).ok_or(KeyError::NotAKey)
 }
 
 fn parse(secret: &Secret) -> Result<Key, KeyError> {

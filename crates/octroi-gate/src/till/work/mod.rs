@@ -15,7 +15,7 @@ use octroi_pow::{Binding, Challenge, Request, Solution, Submission};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Problem, Sale, Till, unavailable};
+use super::{Problem, Refused, Sale, Till};
 use crate::charge::Charge;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -88,12 +88,12 @@ impl Till {
         };
         let redeemed = self.redeem(desk, solution, 1, &request, &ask, sale.now).await;
         let token_id = redeemed.map_err(Problem::or_pay)?;
-        let hold = self.hold(sale, AccountRef::Token(token_id), Unit::Call).await;
+        let hold = self.hold(sale, AccountRef::Token(token_id), Unit::Call, None).await;
         hold.map_err(|refused| match refused {
-            HoldRefused::Unknown | HoldRefused::Insufficient { .. } | HoldRefused::Expired => {
-                Problem::new(Reason::InvalidSolution, "the solution is already spent")
-            }
-            other => unavailable(&other),
+            Refused::Ledger(
+                HoldRefused::Unknown | HoldRefused::Insufficient { .. } | HoldRefused::Expired,
+            ) => Problem::new(Reason::InvalidSolution, "the solution is already spent"),
+            other => other.into_problem(),
         })
     }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use octroi_gate::price::Price;
+use octroi_gate::{Budget, Budgets};
 
 use super::super::PaymentConfig;
 use super::super::reader::{Field, Section};
 use super::pow;
-use super::price::price;
+use super::price::{amount, price};
 
 const MACAROON_TTL_DEFAULT: Duration = Duration::from_secs(300);
 const MAX_CALLS_DEFAULT: u32 = 10_000;
@@ -29,6 +30,10 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
         section.field("macaroon_ttl_seconds").seconds(10..=31_536_000).unwrap_or(MACAROON_TTL_DEFAULT);
     let single_use = section.field("single_use").boolean().unwrap_or(false);
     let max_calls = section.field("max_calls").number(1..=1_000_000, "calls").unwrap_or(MAX_CALLS_DEFAULT);
+    let receipts = section.field("receipts").boolean().unwrap_or(true);
+    let budgets_section = section.section("budgets");
+    let budgets = budgets(&budgets_section);
+    budgets_section.finish();
     let pow_enabled = section.field("pow_enabled").boolean().unwrap_or(false);
     let pow = pow::read(&section);
     let pricing = section.section("pricing");
@@ -41,9 +46,33 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
     });
     let priced = priced.collect();
     section.finish();
-    let payment =
-        PaymentConfig { gateway, macaroon_ttl, single_use, max_calls, pow: pow_enabled.then_some(pow) };
+    let payment = PaymentConfig {
+        gateway,
+        macaroon_ttl,
+        single_use,
+        receipts,
+        budgets,
+        max_calls,
+        pow: pow_enabled.then_some(pow),
+    };
     (payment, priced)
+}
+
+fn budgets(section: &Section<'_>) -> Budgets {
+    let of = |name| {
+        let section = section.section(name);
+        let budget = budget(&section);
+        section.finish();
+        budget
+    };
+    Budgets { per_credential: of("per_credential"), per_caller: of("per_caller") }
+}
+
+fn budget(section: &Section<'_>) -> Budget {
+    let most = |names| amount(section, names).flatten();
+    let minute = most(("minute_sats", "minute_msats"));
+    let (hour, day) = (most(("hour_sats", "hour_msats")), most(("day_sats", "day_msats")));
+    Budget { minute, hour, day }
 }
 
 fn protocol(field: &Field<'_>) {

@@ -179,7 +179,7 @@ fn price_is_sound(field: &Field<'_>, price: &Price) -> bool {
 }
 
 /// An amount in one of its two units. `None`: not given; `Some(None)`: wrong, and said so.
-fn amount(section: &Section<'_>, (in_sats, in_msats): Names) -> Option<Option<Msat>> {
+pub(super) fn amount(section: &Section<'_>, (in_sats, in_msats): Names) -> Option<Option<Msat>> {
     let (sats, msats) = (section.field(in_sats), section.field(in_msats));
     let most = PRICE_MAX.as_i64();
     match (sats.is_given(), msats.is_given()) {

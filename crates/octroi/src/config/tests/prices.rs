@@ -60,6 +60,30 @@ fn free_calls_a_day_belong_to_a_rule_with_a_price() {
 }
 
 #[test]
+fn budgets_are_per_minute_hour_and_day() {
+    let payment = |set: &[&str]| {
+        let config = toml_with(MINIMAL_TOML, set).map_err(|mistakes| mistakes.to_string())?;
+        Ok::<_, String>(config.servers[0].payment.clone().unwrap())
+    };
+    let plain = payment(&[]).unwrap();
+    assert_eq!((plain.budgets, plain.receipts), (octroi_gate::Budgets::default(), true));
+    let set = [
+        "mcp_server.auth.payment.receipts=false",
+        "mcp_server.auth.payment.budgets={ per_caller = { day_sats = 1000, minute_msats = 500 }, per_credential = { hour_sats = 50 } }",
+    ];
+    let payment_with = payment(&set).unwrap();
+    let (caller, credential) = (payment_with.budgets.per_caller, payment_with.budgets.per_credential);
+    assert_eq!(
+        (caller.minute, caller.hour, caller.day),
+        (Some(Msat::new(500)), None, Some(Msat::new(1_000_000)))
+    );
+    assert_eq!(credential.hour, Some(Msat::new(50_000)));
+    assert!(!payment_with.receipts);
+    let wrong = payment(&["mcp_server.auth.payment.budgets={ per_callers = { day_sats = 1 } }"]).unwrap_err();
+    assert!(wrong.contains("did you mean `per_caller`?"), "{wrong}");
+}
+
+#[test]
 fn what_is_no_price_is_said_with_its_remedy() {
     for (price, problem) in [
         ("{ formula = \"100 +\", max_sats = 1 }", "no formula: "),

@@ -54,6 +54,12 @@ impl Launch {
         Self { folder: Arc::new(folder), file, args, secrets: Secrets::default() }
     }
 
+    /// The same with more arguments.
+    pub(crate) fn with(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
     /// The same with a configuration file that lies elsewhere.
     pub(crate) fn of_file(file: &Path, args: &[&str]) -> Self {
         Self { file: file.to_owned(), ..Self::new("", args) }

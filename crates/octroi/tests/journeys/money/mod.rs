@@ -3,4 +3,5 @@
 mod carriers;
 mod credit;
 mod identity;
+mod receipts;
 mod refunds;

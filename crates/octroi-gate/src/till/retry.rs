@@ -1,0 +1,91 @@
+//! Calls that may be tried again: which are the same call.
+//!
+//! A call is the same as another where the same caller says so (`Idempotency-Key`), or shows the same credential that is good
+//! for one call, with the same arguments. Callers nobody can tell apart have no calls to try again: one would get the other's
+//! answers.
+
+use std::time::Duration;
+
+use octroi_l402::Verified;
+use octroi_ledger::{Answer, Claim, Claimed};
+use octroi_mcp::digest::arguments_digest;
+
+use super::limits::key;
+use super::{Sale, Till, permit};
+use crate::credentials::Proof;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// How long the second of two same calls waits for the first to end.
+const SAME_CALL_WAIT: Duration = Duration::from_secs(30);
+
+/// Whether a call is made for the first time.
+pub(super) enum First {
+    /// It is, or nobody can say.
+    Yes(Option<Claim>),
+    /// It was made and charged before: this is its answer.
+    No(Answer),
+}
+
+impl Till {
+    /// Claims the call, or finds the answer it had.
+    ///
+    /// # Errors
+    /// Another call was made under this key, or the same one is still under way; or the ledger cannot say.
+    pub(super) async fn first(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<First, Box<Refusal>> {
+        let Some(key) = self.call_key(sale, proof) else { return Ok(First::Yes(None)) };
+        let request = request(sale);
+        match self.settings.ledger.claim(key, request, SAME_CALL_WAIT).await {
+            Ok(Claimed::New(claim)) => Ok(First::Yes(Some(claim))),
+            Ok(Claimed::Done(answer)) => Ok(First::No(answer)),
+            Ok(Claimed::Conflict) => {
+                let text = "another call was made under this Idempotency-Key; take a new one";
+                Err(Box::new(Refusal::new(Reason::IdempotencyConflict, text)))
+            }
+            Ok(Claimed::Running) => {
+                let text = "this call is still under way; ask again for its answer";
+                Err(Box::new(Refusal::new(Reason::CallInProgress, text).retry_after(1)))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the ledger took no claim");
+                let text = "the ledger cannot say whether this call was made before; nothing was charged";
+                Err(Box::new(Refusal::new(Reason::LedgerUnavailable, text).retry_after(1)))
+            }
+        }
+    }
+
+    /// What stands for the call; `None` where it cannot be tried again.
+    fn call_key(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<[u8; 32]> {
+        let service = sale.service.as_bytes();
+        let verified = || self.shown(sale, proof);
+        match (sale.retry, sale.owner) {
+            (Some(retry), Some(owner)) => Some(key(b"a caller's call", &[service, &owner, retry.as_bytes()])),
+            (Some(retry), None) => {
+                let token = verified()?.token_id;
+                Some(key(b"a credential's call", &[service, token.as_bytes(), retry.as_bytes()]))
+            }
+            (None, _) => {
+                // Looking twice at every credential would be dear; most do not even say this of themselves.
+                let Some(Proof::Credential(credential)) = proof else { return None };
+                if !credential.claims_caveat(format!("{}_calls=1", sale.service).as_bytes()) {
+                    return None;
+                }
+                let verified = verified().filter(|verified| verified.terms.calls == Some(1))?;
+                let token = verified.token_id;
+                Some(key(b"a credential's one call", &[service, token.as_bytes(), &request(sale)]))
+            }
+        }
+    }
+
+    /// The credential that was shown, if it is genuine and good for this call, whatever its age.
+    fn shown(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<Verified> {
+        let Some(Proof::Credential(credential)) = proof else { return None };
+        let verified = octroi_l402::authenticate(credential, &self.settings.keys, sale.service).ok()?;
+        permit(sale, &verified).is_ok().then_some(verified)
+    }
+}
+
+/// What the call asks for.
+fn request(sale: &Sale<'_>) -> [u8; 32] {
+    key(b"request", &[sale.service.as_bytes(), sale.subject.as_bytes(), &arguments_digest(sale.arguments)])
+}
