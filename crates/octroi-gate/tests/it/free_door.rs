@@ -37,6 +37,9 @@ fn till(ledger: &Ledger, signer: Signer) -> Till {
         location: String::new(),
         credential_ttl_seconds: 600,
         calls_max: 1,
+        single_use: false,
+        budgets: octroi_gate::Budgets::default(),
+        receipts: None,
         work: Some(work),
     })
 }
