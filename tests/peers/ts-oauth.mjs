@@ -9,6 +9,8 @@ import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
+import { browse } from './person.mjs';
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { tool: { type: 'string' }, arguments: { type: 'string', default: '{}' } },
@@ -24,24 +26,6 @@ const back = createServer((request, response) => {
 });
 await new Promise((listening) => back.listen(0, '127.0.0.1', listening));
 const redirectUrl = `http://127.0.0.1:${back.address().port}/callback`;
-
-/** A person's browser: follows every redirect and keeps cookies. */
-async function browse(start) {
-  const cookies = new Map();
-  let at = new URL(start);
-  for (let hop = 0; hop < 20; hop += 1) {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const response = await fetch(at, { redirect: 'manual', headers: cookie ? { cookie } : {} });
-    for (const line of response.headers.getSetCookie()) {
-      const [pair] = line.split(';');
-      cookies.set(pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1));
-    }
-    const next = response.headers.get('location');
-    if (!next) return;
-    at = new URL(next, at);
-  }
-  throw new Error('the sign-in goes round in circles');
-}
 
 let signIns = 0;
 const kept = {};

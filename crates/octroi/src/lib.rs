@@ -33,6 +33,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Fetch a URL, and pay for it within limits.
     Fetch(Box<commands::fetch::FetchArgs>),
+    /// Tell a running gate whom to let in no longer.
+    Identity(Box<commands::identity::IdentityArgs>),
     /// Look at the ledger.
     Ledger(commands::ledger::LedgerArgs),
     /// The Lightning node the gate is paid through.
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Fetch(args) => commands::fetch::run(&args),
+        Command::Identity(args) => commands::identity::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
         Command::Lightning(args) => commands::lightning::run(&args),
         Command::Pow(args) => commands::pow::run(&args),

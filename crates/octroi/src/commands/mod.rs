@@ -4,6 +4,7 @@ mod agent;
 pub mod call;
 pub mod connect;
 pub mod fetch;
+pub mod identity;
 pub mod ledger;
 pub mod lightning;
 pub mod pow;

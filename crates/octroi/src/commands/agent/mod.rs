@@ -13,4 +13,4 @@ pub(super) use exit::{EXIT_IDENTITY, EXIT_PAYMENT, EXIT_REFUSED, EXIT_TOOL, fini
 pub(super) use identity::{IdentityArgs, WhenToAsk};
 pub(super) use payer::{Funds, PayerArgs};
 pub(super) use progress::progress;
-pub(super) use text::{paid_json, sats};
+pub(super) use text::{paid_json, sats, secret};

@@ -1,10 +1,13 @@
 //! What the server behind the gate learns of its callers, and that it learns it from the gate alone.
 
+use std::time::Duration;
+
 use octroi_identity::{IdentityConfig, Provider, TokenType, Verifier};
 use octroi_testkit::issuer::{Endpoint, Fault};
 use serde_json::{Value, json};
 
 use super::{Scene, header, now};
+use crate::harness::{Launch, soon};
 
 const FORWARD: &str = r#"
 [mcp_server.auth.identity.forward]
@@ -123,4 +126,73 @@ async fn the_server_gets_a_token_of_its_own_on_the_caller_s_behalf() {
     let reply = echo().bearer(&handed_on).send().await;
     assert_eq!((reply.status, reply.reason()), (403, "TOOL_FORBIDDEN"), "{}", reply.text);
     assert_eq!(scene.sample.calls_of("echo_request"), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_token_the_issuer_no_longer_takes_is_told_to_sign_in_again() {
+    let scene = Scene::open("default = \"free\"", OBO, "", "").await;
+    scene.issuer.register_client("gate", "the-gate-s-own-secret", &["records:read"]);
+    let echo = || scene.caller.call("echo_request", json!({}));
+    // The gate still has the key that the issuer withdraws.
+    let (first, second) = (scene.token(|spec| spec), scene.token(|spec| spec.scopes(&["read"])));
+    scene.echoed(echo().bearer(&first)).await;
+    let withdrawn = scene.issuer.signing_key_id();
+    scene.issuer.rotate_keys().unwrap();
+    scene.issuer.withdraw_key(&withdrawn);
+    let calls = scene.sample.calls_of("echo_request");
+    let reply = echo().bearer(&second).send().await;
+    assert_eq!((reply.status, reply.reason()), (401, "INVALID_TOKEN"), "{}", reply.text);
+    let line = reply.headers["www-authenticate"].to_str().unwrap();
+    assert!(
+        line.starts_with("Bearer error=\"invalid_token\"") && line.contains("resource_metadata="),
+        "{line}"
+    );
+    assert_eq!(scene.sample.calls_of("echo_request"), calls);
+}
+
+/// A prepaid credential worth a satoshi.
+fn voucher(launch: &Launch) -> String {
+    let mut mint = std::process::Command::new(env!("CARGO_BIN_EXE_octroi"));
+    mint.args(["token", "mint", "octroi.toml", "--sats", "1", "--ttl", "1h"]).current_dir(launch.folder());
+    let minted = mint.output().unwrap();
+    assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
+    String::from_utf8(minted.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_forwarded_for_want_of_a_token_is_not_charged() {
+    let price = "[mcp_server.auth.payment]\npricing = { echo_request = { sats = 1 } }\n";
+    let mut credential = String::new();
+    let keep = |launch: &Launch| credential = voucher(launch);
+    let scene = Scene::open_after("default = \"free\"", OBO, price, "", keep).await;
+    let token = scene.token(|spec| spec);
+    let echo = || scene.caller.call("echo_request", json!({})).bearer(&token).paid(&credential);
+    let ledger = async |end: &str, calls: u64| {
+        soon(async {
+            loop {
+                let ledger = scene.gate.ledger().await;
+                if ledger[end] == calls && ledger["open_holds"] == 0 {
+                    return ledger;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+    };
+    // The gate is no client of the issuer yet.
+    for failed in 1..=2 {
+        echo().send().await.refused(502, "UPSTREAM_UNAVAILABLE");
+        let ledger = ledger("voided", failed).await;
+        assert_eq!(
+            (&ledger["captured"], &ledger["credit_msat"]),
+            (&json!(0), &json!(1000)),
+            "held and given back: {ledger}"
+        );
+    }
+    assert_eq!(scene.sample.calls_of("echo_request"), 0);
+    scene.issuer.register_client("gate", "the-gate-s-own-secret", &["records:read"]);
+    echo().send().await.worked();
+    let ledger = ledger("captured", 1).await;
+    assert_eq!((&ledger["voided"], &ledger["credit_msat"]), (&json!(2), &json!(0)), "{ledger}");
+    assert_eq!(scene.sample.calls_of("echo_request"), 1);
 }

@@ -2,13 +2,16 @@
 
 mod challenges;
 mod forwarding;
+mod issuers;
+mod operator;
+mod pipes;
 mod possession;
 mod rules;
 mod sign_in;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use octroi_testkit::issuer::{Issuer, TokenSpec};
+use octroi_testkit::issuer::{Endpoint, Issuer, TokenSpec};
 use octroi_testkit::upstream::sample::Sample;
 use serde_json::Value;
 
@@ -23,11 +26,24 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Opens the scene. `identity` are lines of `[mcp_server.auth.identity]`, in which `{issuer}` and `{token_endpoint}` stand
-    /// for the issuer's; `rest` is what follows; `policies` are in `policies.cedar`.
+    /// Opens the scene. `identity` are lines of `[mcp_server.auth.identity]`, in which `{token_endpoint}` and `{introspection}`
+    /// stand for the issuer's; `rest` is what follows; `policies` are in `policies.cedar`.
     pub(crate) async fn open(server: &str, identity: &str, rest: &str, policies: &str) -> Self {
+        Self::open_after(server, identity, rest, policies, |_| {}).await
+    }
+
+    /// The same, with something to do in the gate's folder before it starts.
+    pub(crate) async fn open_after(
+        server: &str,
+        identity: &str,
+        rest: &str,
+        policies: &str,
+        first: impl FnOnce(&Launch),
+    ) -> Self {
         let (issuer, sample) = (Issuer::start().await.unwrap(), Sample::start().await.unwrap());
-        let identity = identity.replace("{token_endpoint}", &issuer.token_endpoint());
+        let identity = identity
+            .replace("{token_endpoint}", &issuer.token_endpoint())
+            .replace("{introspection}", &issuer.endpoint(Endpoint::Introspection));
         let config = format!(
             "listen = \"127.0.0.1:0\"\n[mcp_server]\nupstream = \"{}\"\n{server}\n\
              [mcp_server.auth.identity]\nissuer = \"{}\"\n{identity}\n{rest}",
@@ -36,6 +52,7 @@ impl Scene {
         );
         let launch = Launch::new(&config, &[]);
         std::fs::write(launch.folder().join("policies.cedar"), policies).unwrap();
+        first(&launch);
         let gate = launch.start().await;
         let caller = Caller::of(&gate);
         Self { issuer, sample, gate, caller }
