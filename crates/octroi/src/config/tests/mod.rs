@@ -1,5 +1,6 @@
 //! The whole way from text to [`Config`].
 
+mod clients;
 mod golden;
 mod hostile;
 mod loading;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use octroi_identity::{IdentityConfig, Provider, TokenType, Verifier};
 use octroi_testkit::issuer::{Endpoint, Fault};
 use serde_json::{Value, json};
@@ -148,6 +151,36 @@ async fn a_caller_whose_token_the_issuer_no_longer_takes_is_told_to_sign_in_agai
         "{line}"
     );
     assert_eq!(scene.sample.calls_of("echo_request"), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gate_proves_who_it_is_by_a_key_that_never_travels() {
+    const ID: &str = "the-key-of-the-gate";
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let (pem, jwk) = written(&key, ID);
+    let secret = "client_secret = \"the-gate-s-own-secret\"";
+    assert!(OBO.contains(secret));
+    let obo = OBO.replace(secret, &format!("client_key = \"file:client-key.pem\"\nclient_key_id = \"{ID}\""));
+    let keep = |launch: &Launch| std::fs::write(launch.folder().join("client-key.pem"), pem).unwrap();
+    let scene = Scene::open_after("default = \"free\"", &obo, "", "", keep).await;
+    let token = scene.token(|spec| spec);
+    let echo = || scene.caller.call("echo_request", json!({})).bearer(&token);
+    echo().send().await.refused(502, "UPSTREAM_UNAVAILABLE");
+    scene.issuer.register_client_key("gate", jwk, &["records:read"]);
+    let (headers, _) = scene.echoed(echo()).await;
+    assert!(header(&headers, "authorization").is_some_and(|line| line.starts_with("Bearer ")));
+}
+
+/// A key as its owner keeps it (PKCS #8 in PEM), and as everybody may know it (RFC 7517).
+fn written(key: &EcdsaKeyPair, id: &str) -> (String, Value) {
+    let der = key.to_pkcs8v1().unwrap();
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
+    let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    (pem, json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": id, "x": x, "y": y}))
 }
 
 /// A prepaid credential worth a satoshi.

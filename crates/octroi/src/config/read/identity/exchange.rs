@@ -1,11 +1,11 @@
 //! `auth.identity.obo`: tokens on behalf of callers.
 
-use octroi_identity::{ClientAuth, ExchangeForm, ExchangeTarget, Preset, Secret};
+use octroi_identity::{ExchangeForm, ExchangeTarget, Preset};
 use url::Url;
 
 use super::super::super::ExchangeConfig;
 use super::super::super::reader::Section;
-use super::scopes;
+use super::{client, scopes};
 
 /// Reads `obo_enabled` and the section `obo`: whether an exchange was asked for, and the exchange.
 ///
@@ -39,7 +39,9 @@ pub(super) fn read(
     let allow_http = tokens.is_some_and(|tokens| tokens.allow_insecure_http);
     let endpoint = section.field("token_endpoint");
     let token_endpoint = endpoint.trusted_url("https://login.example.com/token", allow_http);
-    let client = client(&section);
+    let issuer = tokens.and_then(|tokens| tokens.provider.issuers.first()).map(String::as_str);
+    let client = client::read(&section, issuer);
+    client.demand(&section, "the gate must say who it is to exchange tokens");
     let target = target(&section, form, upstream);
     let act_depth = section.field("max_act_depth").number::<usize>(0..=8, "parties");
     if upstream.is_none() {
@@ -47,9 +49,8 @@ pub(super) fn read(
         section.spot.wrong(problem, "remove obo, or put the server behind a URL");
     }
     section.finish();
-    let exchange = tokens.zip(client).map(|(tokens, client)| {
-        let issuer = tokens.provider.issuers.first().map_or("", String::as_str);
-        let mut exchange = octroi_identity::ExchangeConfig::new(issuer, form, client);
+    let exchange = tokens.zip(client.auth).map(|(tokens, client)| {
+        let mut exchange = octroi_identity::ExchangeConfig::new(issuer.unwrap_or_default(), form, client);
         exchange.token_endpoint = token_endpoint.map(|url| url.to_string());
         exchange.max_act_depth = act_depth.unwrap_or(exchange.max_act_depth);
         exchange.allow_insecure_http = tokens.allow_insecure_http;
@@ -59,28 +60,6 @@ pub(super) fn read(
     });
     let on = enabled.unwrap_or(true);
     (on, exchange.filter(|_| on))
-}
-
-/// The gate as a client of the issuer.
-fn client(section: &Section<'_>) -> Option<ClientAuth> {
-    let (id, secret) = (section.field("client_id"), section.field("client_secret"));
-    for (field, example) in
-        [(&id, "client_id = \"octroi-gate\""), (&secret, "client_secret = \"env:OBO_SECRET\"")]
-    {
-        if !field.is_given() {
-            let problem = "the gate must say who it is to exchange tokens";
-            section.spot.wrong(problem, format!("add {example}"));
-        }
-    }
-    let client_id = id.filled("octroi-gate").map(str::to_owned);
-    let client_secret = secret.secret().map(|secret| Secret::new(secret.reveal()));
-    let post = section.field("client_auth").choice(&[("basic", false), ("post", true)]).unwrap_or(false);
-    let (client_id, client_secret) = (client_id?, client_secret?);
-    Some(if post {
-        ClientAuth::Post { client_id, client_secret }
-    } else {
-        ClientAuth::Basic { client_id, client_secret }
-    })
 }
 
 fn target(section: &Section<'_>, form: ExchangeForm, upstream: Option<&Url>) -> ExchangeTarget {

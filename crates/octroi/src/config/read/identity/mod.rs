@@ -1,5 +1,6 @@
 //! `auth.identity`
 
+mod client;
 mod dpop;
 mod exchange;
 mod forward;
@@ -29,6 +30,7 @@ pub(super) fn read(
     let preset = provider::preset(&section.field("provider"));
     let allow_http = section.field("allow_insecure_http").boolean().unwrap_or(false);
     let allow_private_addresses = section.field("allow_private_addresses").boolean().unwrap_or(false);
+    let ca_certificates = certificates(&section.field("ca_certificates"));
     let made = preset.and_then(|preset| make(&section, preset, allow_http));
     let algorithms = provider::algorithms(&section.field("algorithms"));
     let provider = made.and_then(|made| provider::provider(&section, made, algorithms));
@@ -41,6 +43,7 @@ pub(super) fn read(
         tokens.trusted_issuers = trusted_issuers;
         tokens.allow_insecure_http = allow_http;
         tokens.allow_private_addresses = allow_private_addresses;
+        tokens.ca_certificates = ca_certificates;
     }
     limits(&section, tokens.as_mut());
     let styles =
@@ -95,10 +98,11 @@ fn make(
     let given = provider::input(section, allow_http);
     let issuer_field = section.field("issuer");
     let (domain, tenant) = (section.field("domain"), section.field("tenant"));
-    let client = provider::client(section);
+    let written = issuer_field.is_given().then(|| issuer_url(&issuer_field, allow_http));
+    let client = client::read(section, written.as_ref().and_then(Option::as_deref)).auth;
     let mut input = PresetInput { client, ..given };
-    if issuer_field.is_given() {
-        input.issuer = Some(issuer_url(&issuer_field, allow_http)?);
+    if let Some(issuer) = written {
+        input.issuer = Some(issuer?);
     }
     match preset {
         Preset::Auth0 => {
@@ -151,6 +155,17 @@ fn limits(section: &Section<'_>, tokens: Option<&mut octroi_identity::IdentityCo
     tokens.keys_stale_seconds = stale.unwrap_or(tokens.keys_stale_seconds);
     tokens.keys_fresh_seconds = fresh.unwrap_or(tokens.keys_fresh_seconds).min(tokens.keys_stale_seconds);
     tokens.max_act_depth = act.unwrap_or(tokens.max_act_depth);
+}
+
+/// Authorities beside the system's, in PEM.
+fn certificates(field: &Field<'_>) -> Option<String> {
+    let pem = field.secret()?;
+    let readable = reqwest::Certificate::from_pem_bundle(pem.reveal().as_bytes());
+    if readable.is_ok_and(|certificates| !certificates.is_empty()) {
+        return Some(pem.reveal().to_owned());
+    }
+    field.spot.wrong("no certificates in PEM", "write ca_certificates = \"file:/etc/octroi/authority.pem\"");
+    None
 }
 
 /// RFC 8414 §2: https, no query, no fragment.

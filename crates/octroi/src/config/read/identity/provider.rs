@@ -1,6 +1,6 @@
 //! A preset and what is written instead of its values.
 
-use octroi_identity::{ClientAuth, Preset, PresetInput, Provider, ProviderOverrides, Secret};
+use octroi_identity::{Preset, PresetInput, Provider, ProviderOverrides};
 use serde_json::{Map, Value};
 
 use super::super::super::nearest::nearest;
@@ -71,19 +71,6 @@ pub(super) fn input(section: &Section<'_>, allow_http: bool) -> PresetInput {
         api_url: url("api_url", "https://api.github.com"),
         client: None,
     }
-}
-
-/// How the gate says who it is at the issuer: `client_id` and `client_secret`, sent as `client_auth` says.
-pub(super) fn client(section: &Section<'_>) -> Option<ClientAuth> {
-    let id = section.field("client_id").filled("octroi-gate").map(str::to_owned);
-    let secret = section.field("client_secret").secret().map(|secret| Secret::new(secret.reveal()));
-    let post = section.field("client_auth").choice(&[("basic", false), ("post", true)]).unwrap_or(false);
-    let (client_id, client_secret) = (id?, secret?);
-    Some(if post {
-        ClientAuth::Post { client_id, client_secret }
-    } else {
-        ClientAuth::Basic { client_id, client_secret }
-    })
 }
 
 /// Makes the provider of a section: the preset, with what is written by hand instead of its values.

@@ -3,7 +3,8 @@
 use octroi_identity::{ClaimPath, KeySource, Pattern, Preset, Provider, TrustedIssuer};
 
 use super::super::super::reader::{Field, Section};
-use super::provider::{algorithms, client, input, provider};
+use super::client;
+use super::provider::{algorithms, input, provider};
 use super::{client_ids, issuer_url, scopes};
 
 /// A platform, or another provider.
@@ -99,10 +100,11 @@ fn make(kind: Kind, section: &Section<'_>, allow_http: bool) -> Option<Result<Pr
             Provider::spiffe(domain.filled("example.org")?, keys)
         }
         Kind::Preset(preset) => {
-            given.client = client(section);
+            let written = issuer_field.is_given().then(|| issuer_url(&issuer_field, allow_http));
+            given.client = client::read(section, written.as_ref().and_then(Option::as_deref)).auth;
             given.tenant = section.field("tenant").filled("tenant").map(str::to_owned);
-            if issuer_field.is_given() {
-                given.issuer = Some(issuer_url(&issuer_field, allow_http)?);
+            if let Some(issuer) = written {
+                given.issuer = Some(issuer?);
             }
             return Some(preset.provider(&given).map_err(|error| error.to_string()));
         }
