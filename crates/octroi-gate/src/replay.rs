@@ -20,11 +20,11 @@ const REPLAYED: HeaderName = HeaderName::from_static("octroi-replayed");
 ///
 /// # Errors
 /// The answer was too long to keep.
-pub(crate) fn again(answer: Answer, id: Option<Id<'_>>) -> Result<Response<Bytes>, Refusal> {
+pub(crate) fn again(answer: Answer, id: Option<Id<'_>>) -> Result<Response<Bytes>, Box<Refusal>> {
     let (Some(result), Some(id)) = (answer.body, id) else {
         let text =
             "this call was made and charged, but its answer was too long to keep; make it under another key";
-        return Err(Refusal::new(Reason::AnswerNotKept, text));
+        return Err(Box::new(Refusal::new(Reason::AnswerNotKept, text)));
     };
     let mut response = Response::new(Bytes::from(reply::result(id, &result)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);

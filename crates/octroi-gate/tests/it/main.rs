@@ -2,7 +2,7 @@
 //!
 //! The inner service is scripted, the ledger is real, the credential is a voucher.
 
-#![allow(clippy::expect_used, reason = "a test may fail")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may fail")]
 
 mod failure_rules;
 mod free_door;

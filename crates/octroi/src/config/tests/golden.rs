@@ -43,12 +43,12 @@ fn a_proxy_that_is_none() {
     assert_line(
         2,
         "trusted_proxies = [\"10.0.0.0/40\"]",
-        "octroi.toml:2: trusted_proxies: not an address or a network\n  fix: write \"127.0.0.1\" or \"10.0.0.0/8\"",
+        "octroi.toml:2: trusted_proxies[0]: not an address or a network\n  fix: write \"127.0.0.1\" or \"10.0.0.0/8\"",
     );
     assert_line(
         2,
         "trusted_proxies = [\"::/0\"]",
-        "octroi.toml:2: trusted_proxies: whoever sends a request would be believed to be a proxy\n  \
+        "octroi.toml:2: trusted_proxies[0]: whoever sends a request would be believed to be a proxy\n  \
          fix: name the proxies' own addresses",
     );
 }
