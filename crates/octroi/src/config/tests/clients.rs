@@ -2,12 +2,15 @@
 
 use super::*;
 
-fn complaint(lines: &str) -> String {
-    let text = format!(
+fn read(lines: &str) -> Result<Config, Mistakes> {
+    toml(&format!(
         "[mcp_server]\nupstream = \"http://127.0.0.1:3000/mcp\"\n[mcp_server.auth.identity]\n\
          issuer = \"https://login.example.com\"\n{lines}"
-    );
-    toml(&text).map(|_| ()).unwrap_err().to_string()
+    ))
+}
+
+fn complaint(lines: &str) -> String {
+    read(lines).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -21,6 +24,18 @@ fn the_gate_proves_who_it_is_by_a_secret_or_a_key() {
     ] {
         let shown = complaint(&format!("obo = {{ client_id = \"a\", audience = \"d\", {lines} }}"));
         assert!(shown.contains(says), "{lines}: {shown}");
+    }
+}
+
+#[test]
+fn authorities_vouch_for_the_issuer_and_for_where_tokens_are_exchanged() {
+    let pem = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----\\n";
+    let obo = "obo = { client_id = \"a\", client_secret = \"b\", audience = \"c\" }";
+    let config = read(&format!("ca_certificates = \"{pem}\"\n{obo}")).unwrap();
+    let identity = config.servers[0].identity.as_ref().unwrap();
+    let exchange = &identity.exchange.as_ref().unwrap().exchange;
+    for certificates in [&identity.tokens.ca_certificates, &exchange.ca_certificates] {
+        assert_eq!(certificates.as_deref(), Some(pem.replace("\\n", "\n").as_str()));
     }
 }
 
