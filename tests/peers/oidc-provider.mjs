@@ -53,6 +53,11 @@ function configuration(keys) {
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     // Who registers by itself may name only scopes that are known beforehand.
     scopes: ['openid', 'email', ...(process.env.RESOURCE ? ['offline_access', 'tools:call', 'tools:admin'] : [])],
+    // What a client registered for does not bind it for ever: it may be asked for more.
+    extraClientMetadata: {
+      properties: process.env.RESOURCE ? ['self_registered'] : [],
+      validator: (_, __, ___, metadata) => { metadata.scope = undefined; },
+    },
     cookies: { keys: ['not a secret'] },
     pkce: { required: () => true },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test` }) }),

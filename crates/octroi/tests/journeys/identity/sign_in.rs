@@ -39,7 +39,8 @@ impl Stand {
         let gate = Gate::serve(&format!(
             "listen = \"127.0.0.1:{port}\"\n[mcp_server]\nupstream = \"{}\"\ndefault = \"identified\"\n\
              [mcp_server.auth.identity]\nissuer = \"{}\"\nrequired_scopes = [\"tools:call\"]\n\
-             required = {for_everything}\n",
+             required = {for_everything}\n\
+             [[mcp_server.tools]]\nname = \"announce\"\nscopes = [\"tools:admin\"]\n",
             sample.url(),
             issuer.url,
         ))
@@ -50,26 +51,40 @@ impl Stand {
         Self { gate, _issuer: issuer, _sample: sample }
     }
 
-    /// Lets a client of Node.js find its way, which takes one sign-in.
-    async fn found_by(&self, script: &str) {
+    /// Lets a client of Node.js find its way to a tool, signing in so many times.
+    async fn found_by(&self, script: &str, (tool, arguments, says): (&str, Value, &str), sign_ins: u64) {
         let mut client = peers::node(script);
-        client.arg(&self.gate.url).args(["--tool", "data_query", "--arguments", r#"{"query": "carts"}"#]);
+        client.arg(&self.gate.url).args(["--tool", tool, "--arguments", &arguments.to_string()]);
         let report = peers::report(client).await;
-        assert_eq!(report["signIns"], 1, "{script}: {report}");
+        assert_eq!(report["signIns"], sign_ins, "{script}: {report}");
         let said = report["call"]["content"][0]["text"].as_str();
-        assert!(said.is_some_and(|said| said.starts_with(CARTS)), "{script}: {report}");
+        assert!(said.is_some_and(|said| said.starts_with(says)), "{script}: {report}");
     }
+}
+
+/// What every signed-in caller may ask.
+fn query() -> (&'static str, Value, &'static str) {
+    ("data_query", json!({"query": "carts"}), CARTS)
+}
+
+/// What needs a scope that nobody is asked for before: refused with 403, granted at a second sign-in.
+fn announce() -> (&'static str, Value, &'static str) {
+    ("announce", json!({"list": "tools"}), "announced")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_typescript_sdk() {
-    Stand::open(false).await.found_by("ts-oauth.mjs").await;
-    Stand::open(true).await.found_by("ts-oauth.mjs").await;
+    Stand::open(false).await.found_by("ts-oauth.mjs", query(), 1).await;
+    let stand = Stand::open(true).await;
+    stand.found_by("ts-oauth.mjs", query(), 1).await;
+    stand.found_by("ts-oauth.mjs", announce(), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mcp_remote() {
-    Stand::open(true).await.found_by("mcp-remote.mjs").await;
+    let stand = Stand::open(true).await;
+    stand.found_by("mcp-remote.mjs", query(), 1).await;
+    stand.found_by("mcp-remote.mjs", announce(), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
