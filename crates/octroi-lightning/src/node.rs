@@ -17,6 +17,12 @@ pub trait LightningNode: Send + Sync {
     /// The backend's name as config spells it: `embedded`, `phoenixd`.
     fn backend(&self) -> &'static str;
 
+    /// What a ledger calls this node. Two nodes that one ledger hears of at once need two names, since it keeps the place
+    /// in the stream of settlements under it; the name must outlive a restart.
+    fn ledger_name(&self) -> String {
+        self.backend().to_owned()
+    }
+
     /// What this backend can and cannot do.
     fn capabilities(&self) -> Capabilities;
 

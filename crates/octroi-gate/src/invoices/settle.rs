@@ -46,9 +46,9 @@ impl InvoiceDesk {
     }
 
     async fn book_next(&self, ledger: &Ledger) -> Result<(), Trouble> {
-        let backend = self.node.backend();
+        let name = self.node.ledger_name();
         let cursor =
-            ledger.settlement_cursor(backend).await.map_err(|error| Trouble::Ledger(error.to_string()))?;
+            ledger.settlement_cursor(&name).await.map_err(|error| Trouble::Ledger(error.to_string()))?;
         let settled = self.node.next_settlement(cursor.as_deref()).await.map_err(|error| match error {
             NodeError::Stopped => Trouble::Stopped,
             other => Trouble::Node(other),
@@ -57,7 +57,7 @@ impl InvoiceDesk {
             payment_hash: settled.payment_hash,
             amount: settled.amount,
             settled_at: settled.settled_at,
-            node: backend.to_owned(),
+            node: name,
             cursor: Some(settled.cursor.clone()),
         });
         match booking.await.map_err(|error| Trouble::Ledger(error.to_string()))? {

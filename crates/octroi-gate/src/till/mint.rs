@@ -276,7 +276,7 @@ impl Till {
             payment_hash: *payment_hash,
             amount,
             settled_at,
-            node: desk.node().backend().to_owned(),
+            node: desk.node().ledger_name(),
             cursor: None,
         };
         if let Err(error) = self.settings.ledger.credit_payment(settlement).await {

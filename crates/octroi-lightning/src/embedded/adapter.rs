@@ -24,6 +24,11 @@ impl LightningNode for EmbeddedNode {
         "embedded"
     }
 
+    fn ledger_name(&self) -> String {
+        // Gates that share a ledger have a node each.
+        format!("embedded:{}", self.inner.node.node_id())
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { buys_inbound: self.inner.lsp_fee_percent.is_some(), ..Capabilities::EMBEDDED }
     }
