@@ -12,7 +12,7 @@ const HEADERS: [(&str, &str); 2] =
 async fn gate(sample: &Sample, proxies: &str) -> (Gate, Caller) {
     let config = format!(
         "listen = \"127.0.0.1:0\"\n{proxies}\n[mcp_server]\nupstream = \"{}\"\n\
-         tools = [{{ name = \"status\", rate_limit = \"1/1d\" }}]\n",
+         tools = [{{ name = \"data_query\", rate_limit = \"1/1d\" }}]\n",
         sample.url()
     );
     let gate = Gate::serve(&config).await;
@@ -22,7 +22,8 @@ async fn gate(sample: &Sample, proxies: &str) -> (Gate, Caller) {
 
 /// The status of one call that came through these addresses.
 async fn call(caller: &Caller, hops: &str) -> u16 {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "status", "arguments": {}}});
+    let params = json!({"name": "data_query", "arguments": {"query": "carts"}});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
     let headers = [HEADERS[0], HEADERS[1], ("x-forwarded-for", hops)];
     caller.raw(&headers, body.to_string().into_bytes()).await.status
 }
