@@ -70,6 +70,10 @@ async fn a_node_without_a_channel_is_paid_over_one_that_the_payment_opens() {
     let address = free_address();
     let provider = tokio::time::timeout(PATIENCE, provider(&payer, address)).await.unwrap();
     payer.open_channel(&provider.node_id().to_string(), address).await.unwrap();
+    // The provider's end may open a moment later, and fails what is to be forwarded until then.
+    while !provider.list_channels().iter().any(|channel| channel.is_usable) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     let mut config =
         EmbeddedConfig::new(Network::Regtest, payer.store.path().join("gate"), payer.chain.source());
@@ -90,11 +94,21 @@ async fn a_node_without_a_channel_is_paid_over_one_that_the_payment_opens() {
         expiry: Duration::from_secs(600),
         preimage: None,
     };
+    // Whoever counts fewer blocks than the payee names a deadline that is too near for it.
+    payer.node.sync().await.unwrap();
+    let provider = tokio::task::spawn_blocking(move || provider.sync_wallets().map(|()| provider))
+        .await
+        .unwrap()
+        .unwrap();
     let mut cursor: Option<String> = None;
     for sat in [100_000, 1_000] {
         // The first opens the channel, the second finds it.
         let invoice = gate.create_invoice(asking(sat)).await.unwrap();
-        payer.node.pay(&invoice.bolt11, Msat::new(10_000), PATIENCE).await.unwrap();
+        payer
+            .node
+            .pay(&invoice.bolt11, Msat::new(10_000), PATIENCE)
+            .await
+            .unwrap_or_else(|error| panic!("{sat} sat: {error}"));
         let next = gate.next_settlement(cursor.as_deref());
         let settlement =
             tokio::time::timeout(PATIENCE, next).await.expect("money should have arrived").unwrap();
