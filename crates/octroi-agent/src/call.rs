@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::redeem::{self, Redemption};
 use crate::visit::{ATTEMPTS_MAX, Ending, Subject, Visit};
 use crate::{
     Agent, AgentError, Bill, Bought, CallOptions, Exchange, Paid, PaymentRequired, Request, Step, Worked,
@@ -60,6 +61,13 @@ impl Agent {
                 return self.arrive(visit, &exchange).await;
             };
             visit.answer(&required, asking).await?;
+            if let Some(redemption) = visit.redemption() {
+                let token = self.token.as_ref();
+                let Redemption { url, body } = &redemption;
+                let given = self.http.post_json(url, token, body, redeem::ANSWER_BYTES_MAX).await;
+                let given = given.ok().filter(|(status, _)| *status == 200);
+                visit.redeemed(given.as_ref().map(|(_, body)| body.as_slice()))?;
+            }
         }
         Err(AgentError::BadReply(format!("no end after {ATTEMPTS_MAX} requests")))
     }

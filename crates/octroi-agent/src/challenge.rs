@@ -274,7 +274,7 @@ fn renewal(json: &Value) -> Option<Renewal> {
 }
 
 /// What can stand in an `Authorization` header before the colon.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b','))
 }
 

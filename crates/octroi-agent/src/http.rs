@@ -8,7 +8,7 @@ use reqwest::{Client, Response, redirect};
 use serde_json::Value;
 use url::Url;
 
-use crate::{AgentError, Exchange};
+use crate::{AgentError, Exchange, Secret};
 
 /// Most bytes of an answer that are read, whether in one piece or as a stream of events.
 pub(crate) const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -101,14 +101,18 @@ impl Http {
         Ok((status, read_whole(response, bytes_max).await?))
     }
 
-    /// Posts a JSON document; status and body of the answer.
+    /// Posts a JSON document, as whom `token` says; status and body of the answer.
     pub(crate) async fn post_json(
         &self,
         url: &Url,
+        token: Option<&Secret>,
         document: &Value,
         bytes_max: usize,
     ) -> Result<(u16, Vec<u8>), AgentError> {
-        let request = self.client.post(url.clone()).header(ACCEPT, "application/json").json(document);
+        let mut request = self.client.post(url.clone()).header(ACCEPT, "application/json").json(document);
+        if let Some(token) = token {
+            request = request.bearer_auth(token.reveal());
+        }
         let response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         Ok((status, read_whole(response, bytes_max).await?))

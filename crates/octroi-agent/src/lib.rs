@@ -30,6 +30,7 @@ mod payer;
 mod paying;
 mod policy;
 mod purse;
+mod redeem;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
 mod secret;
@@ -50,7 +51,7 @@ pub use client::HttpClient;
 pub use error::AgentError;
 pub use exchange::{Exchange, Proof, Request};
 pub use identity::{IdentityNeeded, ResourceMetadata};
-pub use layer::{Asks, BoxError, Charged, PaidBody, PayLayer, PayService, Unpaid};
+pub use layer::{Asks, BoxError, Carrier, Charged, PaidBody, PayLayer, PayService, Unpaid};
 pub use payer::{Payer, PayerBuilder};
 pub use policy::{Policy, PolicyError, ServerRule, Way};
 pub use purse::{Bought, KeySource, Purse, PurseError, Receipt, SpendState, Totals};

@@ -10,7 +10,7 @@ use url::Url;
 use crate::agent::unix_now;
 use crate::payer::origin;
 use crate::policy::Terms;
-use crate::purse::{Begun, HOUR, Spend};
+use crate::purse::{Begun, HOUR, Kept, Spend};
 use crate::{
     AgentError, Approver, Bill, BillError, Bought, Paid, Payer, PaymentRequired, PurseError, Question, Step,
     Way,
@@ -136,7 +136,7 @@ impl Payer {
             }
         }
         if !purchase.ahead
-            && let Some(bought) = self.purse.take(place, tool, tried, unix_now())?
+            && let Some(bought) = self.purse.take(place, tool, tried, Kept::Any, unix_now())?
         {
             return Ok((Some(bought), None));
         }
@@ -151,9 +151,6 @@ impl Payer {
                 self.pay_in_turn(wallet, purchase, &bill).await?
             }
         };
-        if purchase.ahead {
-            return Ok((Some(bought), Some(paid)));
-        }
         Ok((Some(bought), Some(paid)))
     }
 

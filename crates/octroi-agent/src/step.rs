@@ -87,6 +87,11 @@ pub enum Step {
     },
     /// It was solved.
     Worked(Worked),
+    /// The solution was handed in for a credential.
+    Redeemed {
+        /// How many calls it is good for, this one included.
+        calls: u32,
+    },
 }
 
 /// Is told of every [`Step`] when it happens. Called on the task that makes the call: it must return at once.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use octroi_l402::PaymentHash;
+use octroi_pow::Submission;
 use url::Url;
 
 use crate::agent::unix_now;
 use crate::paying::Purchase;
+use crate::purse::Kept;
+use crate::redeem::{self, Redemption};
 use crate::{
     AgentError, Approver, Bought, Paid, Payer, PaymentRequired, Proof, PurseError, Step, Way, Worked, work,
 };
@@ -16,6 +19,9 @@ pub(crate) const ATTEMPTS_MAX: usize = 8;
 /// How often a credential that was just paid for is shown again while the server waits for its node's word. Each time the
 /// server itself waits for some seconds.
 const UNVERIFIED_MAX: u8 = 3;
+
+/// A tool that asked for payment this long ago, in seconds, is in use: a solution buys several calls then, and not one.
+const IN_USE: u64 = 600;
 
 /// What a call is about, as far as money is concerned.
 #[derive(Clone, Debug)]
@@ -36,7 +42,9 @@ pub(crate) struct Visit {
     /// The credential shown now.
     credential: Option<Bought>,
     /// The solution shown now.
-    solution: Option<String>,
+    solution: Option<Submission>,
+    /// The tool asked for payment a short while ago, too; `None` before it asks.
+    in_use: Option<bool>,
     /// Credentials that are not shown again.
     tried: Vec<PaymentHash>,
     renewed: bool,
@@ -70,6 +78,7 @@ impl Visit {
             approver,
             credential: None,
             solution: None,
+            in_use: None,
             tried: Vec::new(),
             renewed: false,
             unverified: 0,
@@ -77,9 +86,7 @@ impl Visit {
             work: None,
             steps: Vec::new(),
         };
-        if !visit.rather_works()? {
-            visit.take_from_purse()?;
-        }
+        visit.take_from_purse()?;
         Ok(visit)
     }
 
@@ -93,12 +100,15 @@ impl Visit {
         Ok(bits.is_some_and(|bits| work.takes_bits(bits)))
     }
 
+    /// Takes a credential to show: one that was worked for in any case, one that cost money where that is the next best way.
     fn take_from_purse(&mut self) -> Result<(), AgentError> {
-        if !self.payer.policy.allows(Way::Credits) {
-            return Ok(());
-        }
+        let credits = self.payer.policy.allows(Way::Credits) && !self.rather_works()?;
+        self.take_kept(if credits { Kept::Any } else { Kept::Worked })
+    }
+
+    fn take_kept(&mut self, kept: Kept) -> Result<(), AgentError> {
         let Subject { place, tool, .. } = &self.subject;
-        self.credential = self.payer.purse.take(place, tool, &self.tried, unix_now())?;
+        self.credential = self.payer.purse.take(place, tool, &self.tried, kept, unix_now())?;
         if let Some(bought) = &self.credential {
             let step = Step::Reused {
                 payment_hash: bought.hash(),
@@ -113,7 +123,7 @@ impl Visit {
     pub(crate) fn proof(&mut self) -> Proof {
         match (&self.credential, self.solution.take()) {
             (Some(bought), _) => Proof::Payment(bought.authorization()),
-            (None, Some(solution)) => Proof::Work(solution),
+            (None, Some(solution)) => Proof::Work(solution.to_header()),
             (None, None) => Proof::None,
         }
     }
@@ -170,9 +180,7 @@ impl Visit {
         let price = required.price.map(|price| price.amount);
         let asked = Step::Asked { reason: required.reason.clone(), price, work_bits };
         self.tell(asked);
-        let Subject { place, tool, .. } = &self.subject;
-        let price = price.map(octroi_l402::Msat::as_i64);
-        self.payer.purse.learn_terms(place, tool, price, work_bits, unix_now())?;
+        self.learn_terms(price.map(octroi_l402::Msat::as_i64), work_bits)?;
         if let Some(refused) = self.credential.take() {
             if self.renew(&refused, required)? {
                 return Ok(());
@@ -200,7 +208,9 @@ impl Visit {
             return Ok(());
         }
         // Not looked for at the beginning, where work came first.
-        self.take_from_purse()?;
+        if self.payer.policy.allows(Way::Credits) {
+            self.take_kept(Kept::Any)?;
+        }
         if self.credential.is_some() {
             return Ok(());
         }
@@ -218,6 +228,15 @@ impl Visit {
                 }
             }
         }
+    }
+
+    fn learn_terms(&mut self, price_msat: Option<i64>, work_bits: Option<f64>) -> Result<(), PurseError> {
+        let (purse, now) = (&self.payer.purse, unix_now());
+        let Subject { place, tool, .. } = &self.subject;
+        if self.in_use.is_none() {
+            self.in_use = Some(purse.asked_since(place, tool, now.saturating_sub(IN_USE))?);
+        }
+        purse.learn_terms(place, tool, price_msat, work_bits, now)
     }
 
     /// Buys in a task of its own: a caller that goes away meanwhile does not leave a payment without its credential.
@@ -280,9 +299,32 @@ impl Visit {
         self.tell(Step::Solving { bits: challenge.difficulty.bits(), tried: Arc::clone(&tried) });
         let Some((submission, worked)) = work::solve(challenge, tried, now).await else { return Ok(false) };
         self.tell(Step::Worked(worked));
-        self.solution = Some(submission.to_header());
+        self.solution = Some(submission);
         self.work = Some(worked);
         Ok(true)
+    }
+
+    /// What to hand in for several calls before the solution is shown for one, where the tool is in use.
+    pub(crate) fn redemption(&self) -> Option<Redemption> {
+        let solution = self.solution.as_ref().filter(|_| self.in_use == Some(true))?;
+        Redemption::of(&self.subject, solution)
+    }
+
+    /// What came of it; the server's answer where it was a good one. Otherwise the solution is shown for this call.
+    pub(crate) fn redeemed(&mut self, answer: Option<&[u8]>) -> Result<(), AgentError> {
+        let now = unix_now();
+        let Some(mut given) = answer.and_then(|answer| redeem::read(&self.subject, answer, now)) else {
+            return Ok(());
+        };
+        let calls = given.calls_left.unwrap_or(1);
+        // One of them is made now.
+        given.calls_left = Some(calls.saturating_sub(1));
+        if self.payer.purse.keep_worked(&given, now)? {
+            self.solution = None;
+            self.credential = Some(given);
+            self.tell(Step::Redeemed { calls });
+        }
+        Ok(())
     }
 
     /// Tells the observer of a step, and keeps it.

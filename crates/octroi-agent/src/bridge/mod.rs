@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, request};
-use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower_layer::Layer;
@@ -21,7 +20,7 @@ use url::Url;
 
 pub use link::Link;
 
-use crate::layer::{Asks, BoxError, PaidBody, PayLayer, PayService, Unpaid};
+use crate::layer::{Asks, BoxError, Carrier, PaidBody, PayLayer, PayService, Unpaid};
 use crate::{AgentError, Approver, Payer, Secret, SignIn, session};
 pub(crate) use consent::{Consent, Deferred};
 use sessions::Sessions;
@@ -73,15 +72,11 @@ impl<S> Bridge<S> {
     }
 }
 
-impl<S, R> Service<Request<Full<Bytes>>> for Bridge<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
-{
-    type Response = Response<PaidBody<R>>;
+/// What the server answered, or the bridge in its place.
+type Answer<S> = Response<PaidBody<<S as Carrier<Full<Bytes>>>::Answer>>;
+
+impl<S: Carrier<Full<Bytes>>> Service<Request<Full<Bytes>>> for Bridge<S> {
+    type Response = Answer<S>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -99,19 +94,8 @@ where
     }
 }
 
-impl<S> Bridge<S> {
-    async fn carry<R>(
-        mut self,
-        mut head: request::Parts,
-        body: Bytes,
-    ) -> Result<Response<PaidBody<R>>, BoxError>
-    where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
-    {
+impl<S: Carrier<Full<Bytes>>> Bridge<S> {
+    async fn carry(mut self, mut head: request::Parts, body: Bytes) -> Result<Answer<S>, BoxError> {
         let shared = Arc::clone(&self.shared);
         head.uri = shared.uri.clone();
         let (body, granted) = shared.consent.take_answer(body);
@@ -142,18 +126,7 @@ impl<S> Bridge<S> {
     }
 
     /// Sends a message; where its session is over, in a new one.
-    async fn send_again<R>(
-        &mut self,
-        head: &request::Parts,
-        body: &Bytes,
-    ) -> Result<Response<PaidBody<R>>, BoxError>
-    where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
-    {
+    async fn send_again(&mut self, head: &request::Parts, body: &Bytes) -> Result<Answer<S>, BoxError> {
         let shared = Arc::clone(&self.shared);
         let mut signed = head.clone();
         let session = shared.sessions.sign(&mut signed.headers);
@@ -181,18 +154,7 @@ impl<S> Bridge<S> {
     }
 
     /// Sends a message with the caller's token; where another one is wanted, gets it, once.
-    async fn send_known<R>(
-        &mut self,
-        head: request::Parts,
-        body: Bytes,
-    ) -> Result<Response<PaidBody<R>>, BoxError>
-    where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
-    {
+    async fn send_known(&mut self, head: request::Parts, body: Bytes) -> Result<Answer<S>, BoxError> {
         let shared = Arc::clone(&self.shared);
         let token = match &shared.identity {
             Identity::None => None,
@@ -213,19 +175,12 @@ impl<S> Bridge<S> {
         }
     }
 
-    async fn send_as<R>(
+    async fn send_as(
         &mut self,
         mut head: request::Parts,
         body: Bytes,
         token: Option<&Secret>,
-    ) -> Result<Response<PaidBody<R>>, BoxError>
-    where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
-    {
+    ) -> Result<Answer<S>, BoxError> {
         if let Some(token) = token {
             head.headers.insert(AUTHORIZATION, session::secret(&format!("Bearer {}", token.reveal()))?);
         }

@@ -8,6 +8,7 @@
 //! ```
 
 mod body;
+mod carrier;
 mod subject;
 
 use std::pin::Pin;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Request, Response, request, response};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, request, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
@@ -25,8 +26,10 @@ use tower_service::Service;
 use url::Url;
 
 pub use body::PaidBody;
+pub use carrier::Carrier;
 
 use crate::ahead;
+use crate::redeem::{self, Redemption};
 use crate::session::{self, ACCEPT_AUTHENTICATE, CALLS, MACAROON, NO_CREDENTIAL, PAYMENT, SOLUTION};
 use crate::visit::{ATTEMPTS_MAX, Ending, Subject, Visit};
 use crate::{AgentError, Approver, Paid, Payer, PaymentRequired, Proof, Worked};
@@ -90,18 +93,12 @@ pub struct PayService<S> {
     payer: Arc<Payer>,
 }
 
-impl<S, Q, R> Service<Request<Q>> for PayService<S>
+impl<S, Q> Service<Request<Q>> for PayService<S>
 where
-    S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    Q: Body + From<Bytes> + Send + 'static,
-    Q::Data: Send,
-    Q::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + Unpin + 'static,
-    R::Error: Into<BoxError>,
+    S: Carrier<Q>,
+    Q: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
 {
-    type Response = Response<PaidBody<R>>;
+    type Response = Response<PaidBody<S::Answer>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -131,19 +128,15 @@ struct Errand<S> {
 }
 
 impl<S> Errand<S> {
-    async fn run<Q, R>(mut self) -> Result<Response<PaidBody<R>>, BoxError>
+    async fn run<Q>(mut self) -> Result<Response<PaidBody<S::Answer>>, BoxError>
     where
-        S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        Q: Body + From<Bytes> + Send + 'static,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        S: Carrier<Q>,
+        Q: From<Bytes> + Send + 'static,
     {
         let brings = pays_itself(&self.head.headers);
         let Some(subject) = subject::of(&self.head, &self.body).filter(|_| !brings) else {
             let request = self.request(&Proof::None, None, 1)?;
-            return Ok(self.send(request).await?.map(PaidBody::passing));
+            return Ok(send(&mut self.inner, request).await?.map(PaidBody::passing));
         };
         let approver = self.head.extensions.get::<Asks>().map(|asks| Arc::clone(&asks.0));
         let mut visit = Visit::begin(Arc::clone(&self.payer), subject, None, approver)?;
@@ -153,7 +146,7 @@ impl<S> Errand<S> {
             let macaroon = visit.credential().filter(|bought| bought.calls_left.is_none());
             let macaroon = macaroon.and_then(crate::Bought::macaroon_hex);
             let request = self.request(&proof, macaroon.as_ref(), asking)?;
-            let response = match self.send(request).await {
+            let response = match send(&mut self.inner, request).await {
                 Ok(response) => response,
                 Err(error) => {
                     visit.give_back()?;
@@ -162,7 +155,7 @@ impl<S> Errand<S> {
             };
             let (head, body) = response.into_parts();
             if !may_ask(&head) {
-                return self.arrive(visit, head, PaidBody::passing(body));
+                return self.arrive::<Q>(visit, head, PaidBody::passing(body));
             }
             let Ok(body) = Limited::new(body, REPLY_BYTES_MAX).collect().await else {
                 visit.give_back()?;
@@ -170,23 +163,39 @@ impl<S> Errand<S> {
             };
             let body = body.to_bytes();
             let Some(required) = required(&head, &body) else {
-                return self.arrive(visit, head, PaidBody::whole(body));
+                return self.arrive::<Q>(visit, head, PaidBody::whole(body));
             };
             if let Err(error) = visit.answer(&required, asking).await {
                 let mut refused = Response::from_parts(head, PaidBody::whole(body));
                 refused.extensions_mut().insert(Unpaid(Arc::new(error)));
                 return Ok(refused);
             }
+            if let Some(redemption) = visit.redemption() {
+                let given = self.redeem::<Q>(&redemption).await;
+                visit.redeemed(given.as_deref())?;
+            }
         }
         Err(AgentError::BadReply(format!("no end after {ATTEMPTS_MAX} requests")).into())
     }
 
-    async fn send<Q, R>(&mut self, request: Request<Q>) -> Result<Response<R>, BoxError>
+    /// Hands a solution in; what the server gives for it. Where it gives nothing the solution is still there to be shown.
+    async fn redeem<Q>(&mut self, redemption: &Redemption) -> Option<Bytes>
     where
-        S: Service<Request<Q>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
+        S: Carrier<Q>,
+        Q: From<Bytes>,
     {
-        send(&mut self.inner, request).await
+        let mut request = Request::new(Q::from(Bytes::from(redemption.body.to_string())));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = redemption.url.as_str().parse().ok()?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json.clone());
+        request.headers_mut().insert(ACCEPT, json);
+        if let Some(token) = self.head.headers.get(AUTHORIZATION) {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        let (head, body) = send(&mut self.inner, request).await.ok()?.into_parts();
+        let body = Limited::new(body, redeem::ANSWER_BYTES_MAX).collect().await.ok()?;
+        head.status.is_success().then(|| body.to_bytes())
     }
 
     fn request<Q: From<Bytes>>(
@@ -204,19 +213,15 @@ impl<S> Errand<S> {
     }
 
     /// The answer is not about payment: it is counted and passed on, and the next calls are bought where they will be needed.
-    fn arrive<Q, R>(
+    fn arrive<Q>(
         self,
         visit: Visit,
         mut head: response::Parts,
-        body: PaidBody<R>,
-    ) -> Result<Response<PaidBody<R>>, BoxError>
+        body: PaidBody<S::Answer>,
+    ) -> Result<Response<PaidBody<S::Answer>>, BoxError>
     where
-        S: Service<Request<Q>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        Q: Body + From<Bytes> + Send + 'static,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        S: Carrier<Q>,
+        Q: From<Bytes> + Send + 'static,
     {
         let number = |name: &str| head.headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
         let (price, balance) = (number("octroi-price"), number("octroi-balance"));
@@ -226,20 +231,18 @@ impl<S> Errand<S> {
         head.extensions.insert(charged);
         let watched = visit.credential().map(|bought| bought.hash()).filter(|_| !failed);
         let body = body.watched(watched.map(|hash| (Arc::clone(self.payer.purse()), hash)));
-        if ahead::is_due(&self.payer, &visit.subject, price)? {
-            self.buy_ahead(visit.subject);
+        // What is worked for is not bought ahead.
+        let worked = visit.credential().is_some_and(|shown| shown.worked);
+        if !worked && ahead::is_due(&self.payer, &visit.subject, price)? {
+            self.buy_ahead::<Q>(visit.subject);
         }
         Ok(Response::from_parts(head, body))
     }
 
-    fn buy_ahead<Q, R>(self, subject: Subject)
+    fn buy_ahead<Q>(self, subject: Subject)
     where
-        S: Service<Request<Q>, Response = Response<R>> + Send + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-        Q: Body + From<Bytes> + Send + 'static,
-        R: Body<Data = Bytes> + Send + Unpin + 'static,
-        R::Error: Into<BoxError>,
+        S: Carrier<Q>,
+        Q: From<Bytes> + Send + 'static,
     {
         let Self { mut inner, payer, mut head, body } = self;
         let asks = move |calls: u32| -> Pin<Box<dyn Future<Output = Option<PaymentRequired>> + Send>> {
@@ -257,11 +260,7 @@ impl<S> Errand<S> {
     }
 }
 
-async fn send<S, Q, R>(inner: &mut S, request: Request<Q>) -> Result<Response<R>, BoxError>
-where
-    S: Service<Request<Q>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-{
+async fn send<S: Carrier<Q>, Q>(inner: &mut S, request: Request<Q>) -> Result<Response<S::Answer>, BoxError> {
     std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
     inner.call(request).await.map_err(Into::into)
 }

@@ -24,7 +24,18 @@ pub struct Bought {
     pub calls_left: Option<u32>,
     /// The last second it is good for plus one (unix seconds), where the token says so.
     pub expires_at: Option<u64>,
+    /// It was given for work, and cost no money: what is left on it when it ends is lost.
+    pub worked: bool,
     pub(crate) opens: Opens,
+}
+
+/// Which credentials are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All; those that cost nothing first.
+    Any,
+    /// Those that were given for work.
+    Worked,
 }
 
 /// What opens the door: scheme, token and preimage.
@@ -70,6 +81,7 @@ impl fmt::Debug for Bought {
             .field("payment_hash", &self.payment_hash)
             .field("calls_left", &self.calls_left)
             .field("expires_at", &self.expires_at)
+            .field("worked", &self.worked)
             .finish_non_exhaustive()
     }
 }
@@ -93,7 +105,7 @@ struct Sealed {
     id: i64,
 }
 
-const COLUMNS: &str = "id, payment_hash, endpoint, tool, sealed, calls_left, expires_at";
+const COLUMNS: &str = "id, payment_hash, endpoint, tool, sealed, calls_left, expires_at, worked";
 
 impl Sealed {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -107,6 +119,7 @@ impl Sealed {
             tool: row.get(3)?,
             calls_left: calls_left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
             expires_at: expires_at.map(|at| u64::try_from(at).unwrap_or(0)),
+            worked: row.get(7)?,
             opens,
         };
         Ok(Self { id: row.get(0)?, sealed: row.get(4)?, bought })
@@ -133,6 +146,7 @@ impl Purse {
         endpoint: &str,
         tool: &str,
         tried: &[PaymentHash],
+        kept: Kept,
         now: u64,
     ) -> Result<Option<Bought>, PurseError> {
         let mut quick = self.quick();
@@ -142,7 +156,7 @@ impl Purse {
             return Ok(None);
         }
         let tx = quick.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let Some(mut row) = best(&tx, endpoint, tool, tried, now)? else { return Ok(None) };
+        let Some(mut row) = best(&tx, endpoint, tool, tried, kept, now)? else { return Ok(None) };
         if row.bought.calls_left.is_some() {
             let off = "UPDATE credentials SET calls_left = calls_left - 1 WHERE id = ?1";
             tx.prepare_cached(off)?.execute([row.id])?;
@@ -222,11 +236,26 @@ impl Purse {
         Ok(self.careful().execute(sql, [endpoint])?)
     }
 
+    /// Keeps a credential that was given for work. Whether it is a new one: a server that names an old one gives nothing.
+    pub(crate) fn keep_worked(&self, bought: &Bought, now: u64) -> Result<bool, PurseError> {
+        let mut quick = self.quick();
+        let tx = quick.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let over = "DELETE FROM credentials WHERE worked AND (expires_at <= ?1 OR calls_left = 0)";
+        tx.execute(over, [seconds(now)])?;
+        let known = "SELECT 1 FROM credentials WHERE payment_hash = ?1";
+        if tx.query_row(known, [&bought.payment_hash], |_| Ok(())).optional()?.is_some() {
+            return Ok(false);
+        }
+        self.put(&tx, bought, now)?;
+        tx.commit()?;
+        Ok(true)
+    }
+
     /// Puts a credential in, within a transaction of the payment that bought it.
     pub(super) fn put(&self, tx: &Connection, bought: &Bought, now: u64) -> Result<(), PurseError> {
         let insert = "INSERT OR REPLACE INTO credentials \
-                      (payment_hash, endpoint, tool, sealed, calls_left, expires_at, bought_at) \
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                      (payment_hash, endpoint, tool, sealed, calls_left, expires_at, bought_at, worked) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         tx.prepare_cached(insert)?.execute(params![
             bought.payment_hash,
             bought.endpoint,
@@ -235,6 +264,7 @@ impl Purse {
             bought.calls_left,
             bought.expires_at.map(seconds),
             seconds(now),
+            bought.worked,
         ])?;
         let bound = "DELETE FROM credentials WHERE id IN (SELECT id FROM credentials ORDER BY \
                      calls_left = 0 DESC, expires_at IS NULL, expires_at, id \
@@ -270,15 +300,18 @@ fn best(
     endpoint: &str,
     tool: &str,
     tried: &[PaymentHash],
+    kept: Kept,
     now: u64,
 ) -> Result<Option<Sealed>, PurseError> {
     let select = format!(
         "SELECT {COLUMNS} FROM credentials WHERE endpoint = ?1 \
          AND ((tool = ?2 AND calls_left > 0) OR (calls_left IS NULL AND coalesce(expires_at, ?3 + 1) > ?3)) \
-         ORDER BY tool = ?2 DESC, coalesce(expires_at <= ?3, 0), id"
+         AND CASE WHEN worked THEN expires_at > ?3 ELSE ?4 END \
+         ORDER BY worked DESC, tool = ?2 DESC, coalesce(expires_at <= ?3, 0), id"
     );
     let mut select = tx.prepare_cached(&select)?;
-    for row in select.query_map(params![endpoint, tool, seconds(now)], Sealed::read)? {
+    let any = kept == Kept::Any;
+    for row in select.query_map(params![endpoint, tool, seconds(now), any], Sealed::read)? {
         let row = row?;
         if !tried.contains(&row.bought.hash()) {
             return Ok(Some(row));

@@ -19,6 +19,7 @@ pub use credentials::Bought;
 pub use spends::{Receipt, SpendState, Totals};
 pub use vault::KeySource;
 
+pub(crate) use credentials::{Kept, Opens};
 pub(crate) use spends::{Begun, HOUR, Limits, Spend};
 pub(crate) use turn::Turn;
 
@@ -36,7 +37,9 @@ const TERMS_MAX: i64 = 4096;
 /// How long another process may keep the file locked before a change is given up. None holds it longer than a write.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The version of the form.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// From the first form to the second.
+const SECOND: &str = "ALTER TABLE credentials ADD COLUMN worked INTEGER NOT NULL DEFAULT 0";
 /// Says that a SQLite file is a purse ("OcPu").
 const APPLICATION_ID: i64 = 0x4f63_5075;
 /// What is sealed to recognise the key.
@@ -155,6 +158,13 @@ impl Purse {
         Ok(())
     }
 
+    /// Whether the server asked for payment for a call since then.
+    pub(crate) fn asked_since(&self, endpoint: &str, tool: &str, since: u64) -> Result<bool, PurseError> {
+        let sql = "SELECT 1 FROM terms WHERE endpoint = ?1 AND tool = ?2 AND seen_at >= ?3";
+        let asked = params![endpoint, tool, seconds(since)];
+        Ok(self.quick().prepare_cached(sql)?.query_row(asked, |_| Ok(())).optional()?.is_some())
+    }
+
     /// The bits of the puzzle that the server took for a call when it was last asked.
     pub(crate) fn work_offered(&self, endpoint: &str, tool: &str) -> Result<Option<f64>, PurseError> {
         let sql = "SELECT work_bits FROM terms WHERE endpoint = ?1 AND tool = ?2";
@@ -200,6 +210,10 @@ fn prepare(connection: &mut Connection) -> Result<(), PurseError> {
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         }
         (VERSION, APPLICATION_ID, _) => {}
+        (1, APPLICATION_ID, _) => {
+            tx.execute_batch(SECOND)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
         (other, APPLICATION_ID, _) => return Err(PurseError::Format(format!("version {other}"))),
         _ => return Err(PurseError::Format("another program's database".to_owned())),
     }

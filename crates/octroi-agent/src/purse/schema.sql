@@ -1,7 +1,7 @@
 -- The purse. Credentials, invoices, tokens and sessions are sealed; addresses, names, amounts and times are not.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
--- What was bought. `calls_left` is NULL where the server does not count calls.
+-- What was bought. `calls_left` is NULL where the server does not count calls; `worked` where work was paid, and no money.
 CREATE TABLE credentials (
     id INTEGER PRIMARY KEY,
     payment_hash TEXT NOT NULL UNIQUE,
@@ -10,7 +10,8 @@ CREATE TABLE credentials (
     sealed BLOB NOT NULL,
     calls_left INTEGER CHECK (calls_left >= 0),
     expires_at INTEGER,
-    bought_at INTEGER NOT NULL
+    bought_at INTEGER NOT NULL,
+    worked INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX credentials_by_subject ON credentials (endpoint, tool);
 

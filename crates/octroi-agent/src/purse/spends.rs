@@ -99,6 +99,7 @@ impl Spend {
             payment_hash: self.payment_hash.to_string(),
             calls_left: self.counted.then_some(self.calls),
             expires_at: expiry(&self.secret.token),
+            worked: false,
             opens: Opens {
                 scheme: self.secret.scheme.clone(),
                 token: self.secret.token.clone(),

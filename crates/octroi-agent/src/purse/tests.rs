@@ -37,11 +37,55 @@ fn put(purse: &Purse, number: u64, tool: &str) -> PaymentHash {
 }
 
 fn take(purse: &Purse, tool: &str, tried: &[PaymentHash]) -> Option<PaymentHash> {
-    purse.take(AT, tool, tried, 0).unwrap().map(|bought| bought.hash())
+    purse.take(AT, tool, tried, Kept::Any, 0).unwrap().map(|bought| bought.hash())
 }
 
 fn calls_left(purse: &Purse) -> Option<u32> {
     purse.credentials().unwrap()[0].calls_left
+}
+
+fn worked(number: u64, tool: &str, expires_at: u64) -> Bought {
+    Bought {
+        endpoint: AT.to_owned(),
+        tool: tool.to_owned(),
+        payment_hash: preimage(number).payment_hash().to_string(),
+        calls_left: Some(1),
+        expires_at: Some(expires_at),
+        worked: true,
+        opens: Opens {
+            scheme: "L402".to_owned(),
+            token: "AgE=".to_owned().into(),
+            preimage: String::new().into(),
+        },
+    }
+}
+
+#[test]
+fn what_was_worked_for_comes_first_and_ends_for_good() {
+    let purse = Purse::in_memory().unwrap();
+    let (paid, free) = (put(&purse, 1, "a"), worked(2, "a", 100));
+    assert!(purse.keep_worked(&free, 1).unwrap());
+    assert!(!purse.keep_worked(&free, 1).unwrap() && !purse.keep_worked(&worked(1, "a", 100), 1).unwrap());
+    let taken = |kept, now| purse.take(AT, "a", &[], kept, now).unwrap().map(|bought| bought.hash());
+    assert_eq!(taken(Kept::Worked, 100), None, "it has ended");
+    assert_eq!(taken(Kept::Any, 99), Some(free.hash()));
+    assert_eq!((taken(Kept::Worked, 99), taken(Kept::Any, 99)), (None, Some(paid)));
+    // Room is made for the next one.
+    assert!(purse.keep_worked(&worked(3, "b", 300), 50).unwrap());
+    assert_eq!(purse.credentials().unwrap().len(), 2);
+}
+
+#[test]
+fn a_purse_of_the_first_form_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("purse.db");
+    let hash = put(&Purse::open(&path).unwrap(), 1, "a");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch("ALTER TABLE credentials DROP COLUMN worked; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    let purse = Purse::open(&path).unwrap();
+    assert_eq!(take(&purse, "a", &[]), Some(hash));
+    assert!(purse.keep_worked(&worked(2, "a", 100), 1).unwrap());
 }
 
 #[test]
@@ -75,7 +119,10 @@ fn a_credential_nobody_counts_is_tried_for_everything_there() {
         assert_eq!(take(&purse, tool, &[]), Some(hash));
     }
     assert_eq!(purse.calls_left(AT, "GET /c", 0).unwrap(), None);
-    assert_eq!(purse.take("http://other/mcp", "GET /a", &[], 0).unwrap().map(|found| found.hash()), None);
+    assert_eq!(
+        purse.take("http://other/mcp", "GET /a", &[], Kept::Any, 0).unwrap().map(|found| found.hash()),
+        None
+    );
 }
 
 #[test]

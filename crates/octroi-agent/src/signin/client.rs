@@ -50,7 +50,7 @@ pub(super) async fn find(
         let words = "the issuer registers no clients; set a client id that it knows";
         return Err(AgentError::SignIn(words.to_owned()));
     };
-    let (status, body) = http.post_json(door, &registration(redirect), ANSWER_BYTES_MAX).await?;
+    let (status, body) = http.post_json(door, None, &registration(redirect), ANSWER_BYTES_MAX).await?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     let Some(id) = text("client_id").filter(|_| matches!(status, 200 | 201)) else {

@@ -113,6 +113,19 @@ async fn an_expired_or_open_invoice_is_not_paid() {
 }
 
 #[tokio::test]
+async fn an_invoice_for_something_else_than_stated_is_not_paid() {
+    // It says "a call".
+    let invoice = invoice(&preimage(1), &Terms::asking(3_000));
+    let token = token(&preimage(1));
+    for stated in ["A call", "a call ", "", "mcp image_describe x1"] {
+        let mut data = data(&token, &invoice);
+        data["l402"]["description"] = json!(stated);
+        let said = judged(token.clone(), invoice.clone(), data).await;
+        assert!(said.iter().all(|error| *error == BillError::Description), "{stated:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_invoice_is_not_paid() {
     let mut broken = invoice(&preimage(1), &Terms::asking(3_000));
     broken.replace_range(30..31, if &broken[30..31] == "q" { "p" } else { "q" });

@@ -4,6 +4,7 @@
 
 mod any_server;
 mod foreign;
+mod free_work;
 mod gate;
 mod honest;
 mod liars;

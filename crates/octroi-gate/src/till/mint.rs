@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use octroi_l402::{Challenge, Identifier, Macaroon, Msat, PaymentHash, Terms, TokenId, Verified};
 use octroi_ledger::{Quote, Unit};
-use octroi_lightning::{Invoice, InvoiceState};
+use octroi_lightning::{Invoice, InvoiceState, bolt11};
 use octroi_pow::Submission;
 use serde_json::{Value, json};
 
@@ -30,6 +30,27 @@ pub(super) struct Offer {
     pub(super) repeat_until: u64,
     macaroon: Vec<u8>,
     invoice: Invoice,
+    /// What the invoice says it is for, where the node wrote what it was told.
+    description: Option<String>,
+}
+
+impl Offer {
+    /// What a program compares the invoice with before it pays.
+    fn json(&self) -> Value {
+        let mut told = json!({
+            "macaroon": STANDARD.encode(&self.macaroon),
+            "invoice": self.invoice.bolt11,
+            "payment_hash": hex::encode(self.invoice.payment_hash.as_bytes()),
+            "amount_msat": self.invoice.amount.as_i64(),
+            "calls": self.calls,
+            "call_msat": self.each.as_i64(),
+            "expires_at": self.invoice.expires_at,
+        });
+        if let Some(description) = &self.description {
+            told["description"] = json!(description);
+        }
+        told
+    }
 }
 
 /// Why there is no offer.
@@ -106,7 +127,9 @@ impl Till {
         let desk = self.settings.invoices.as_ref().ok_or(NoInvoice::NoLiquidity)?;
         let (total, each) = sale.pricing.for_calls(sale.price, calls).ok_or(NoInvoice::NoLiquidity)?;
         let order = Order::new(sale.service, sale.subject, calls, total);
+        let wanted = order.description.clone();
         let invoice = desk.invoice(asker, order).await?;
+        let description = stated(&invoice, wanted);
         let token_id = self.settings.keys.generate_token_id().map_err(|error| {
             tracing::error!(%error, "the operating system gives no randomness");
             NoOffer::Ledger
@@ -133,7 +156,8 @@ impl Till {
             NoOffer::Ledger
         })?;
         let life = self.settings.credential_ttl_seconds.min(invoice.expires_at.saturating_sub(sale.now));
-        Ok(Offer { token_id, calls, each, repeat_until: sale.now + life / 2, macaroon, invoice })
+        let repeat_until = sale.now + life / 2;
+        Ok(Offer { token_id, calls, each, repeat_until, macaroon, invoice, description })
     }
 
     /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, and to the caller where
@@ -185,18 +209,7 @@ impl Till {
         let mut refusal = Refusal::new(trouble.reason, describe(sale, trouble, offer))
             .challenging(&challenge.header_value())
             .with("price", json!({"msat": sale.price.as_i64(), "sats": sats(sale.price)}))
-            .with(
-                "l402",
-                json!({
-                    "macaroon": STANDARD.encode(&offer.macaroon),
-                    "invoice": offer.invoice.bolt11,
-                    "payment_hash": hex::encode(offer.invoice.payment_hash.as_bytes()),
-                    "amount_msat": offer.invoice.amount.as_i64(),
-                    "calls": offer.calls,
-                    "call_msat": offer.each.as_i64(),
-                    "expires_at": offer.invoice.expires_at,
-                }),
-            );
+            .with("l402", offer.json());
         if let Some((macaroon, left)) = &trouble.renewed {
             refusal = refusal.with("renewed", renewed_json(macaroon, *left));
         }
@@ -285,6 +298,12 @@ impl Till {
     }
 }
 
+/// What the invoice says it is for, if that is what was wanted. A node may have cut or changed it.
+fn stated(invoice: &Invoice, wanted: String) -> Option<String> {
+    let said = bolt11::decode(&invoice.bolt11).ok()?.description;
+    (said.as_ref() == Some(&wanted)).then_some(wanted)
+}
+
 /// What a person or a model reads.
 fn describe(sale: &Sale<'_>, trouble: &Trouble, offer: &Offer) -> String {
     let mut text = String::new();
@@ -314,4 +333,26 @@ fn renewed_json(macaroon: &str, left_msat: i64) -> Value {
 /// Satoshis for people: 1700 msat are 1.7.
 fn sats(amount: Msat) -> f64 {
     amount.as_i64() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_stated_where_the_invoice_says_the_same() {
+        // The coffee of BOLT 11's examples.
+        let bolt11 = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+        let mut invoice = Invoice {
+            bolt11: bolt11.to_owned(),
+            payment_hash: PaymentHash::from_bytes([0; 32]),
+            amount: Msat::new(250_000_000),
+            expires_at: 0,
+        };
+        let stated = |invoice: &Invoice, wanted: &str| stated(invoice, wanted.to_owned());
+        assert_eq!(stated(&invoice, "1 cup coffee").as_deref(), Some("1 cup coffee"));
+        assert_eq!(stated(&invoice, "2 cups coffee"), None);
+        invoice.bolt11.clear();
+        assert_eq!(stated(&invoice, "1 cup coffee"), None);
+    }
 }

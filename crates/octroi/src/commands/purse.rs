@@ -97,6 +97,7 @@ fn purse_json(credentials: &[Bought], totals: Totals, receipts: &[Receipt], sign
             "payment_hash": bought.payment_hash,
             "calls_left": bought.calls_left,
             "expires_at": bought.expires_at,
+            "worked": bought.worked,
         })
     });
     json!({
@@ -160,11 +161,13 @@ fn text(
         let left =
             bought.calls_left.map_or_else(|| "uncounted".to_owned(), |left| format!("{left} call(s) left"));
         let ends = match bought.expires_at {
+            Some(at) if at <= now && bought.worked => ", expired".to_owned(),
             Some(at) if at <= now => ", expired (renewed when it is used)".to_owned(),
             Some(at) => format!(", for {} s", at - now),
             None => String::new(),
         };
-        format!("{} {}: {left}{ends}", bought.endpoint, bought.tool)
+        let worked = if bought.worked { ", worked for" } else { "" };
+        format!("{} {}: {left}{worked}{ends}", bought.endpoint, bought.tool)
     };
     section("credentials", credentials.iter().map(credential).collect());
     let receipt = |receipt: &Receipt| {
