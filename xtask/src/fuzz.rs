@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: every target of the fuzz workspace, from its seeds.
+//! `cargo xtask fuzz`: the targets of the fuzz workspace, from their seeds.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,8 @@ pub(crate) const SECONDS: u32 = 60;
 /// Largest input tried, in bytes: the parsers' bounds lie below it, and small inputs find more per second.
 const INPUT_BYTES_MAX: u32 = 4096;
 
-pub(crate) fn run(seconds: u32) -> Chore {
+/// Runs the targets named in `only`, or all.
+pub(crate) fn run(seconds: u32, only: &[&str]) -> Chore {
     let tool = cache::tool("cargo-fuzz", VERSION)?;
     let fuzz = root().join("fuzz");
     let targets = fuzz.join("fuzz_targets");
@@ -24,8 +25,11 @@ pub(crate) fn run(seconds: u32) -> Chore {
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
         .collect();
     names.sort();
-    if names.is_empty() {
-        return Err(Failure::new("fuzz/fuzz_targets holds no target"));
+    if let Some(unknown) = only.iter().find(|name| !names.iter().any(|known| known == *name)) {
+        return Err(Failure::new(format!("no target is called {unknown}; there are {}", names.join(", "))));
+    }
+    if !only.is_empty() {
+        names.retain(|name| only.contains(&name.as_str()));
     }
     for name in names {
         let corpus = fuzz.join("corpus").join(&name);

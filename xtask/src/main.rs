@@ -25,7 +25,8 @@ usage: cargo xtask CHORE
   lint                   formatting, clippy with warnings as errors, cargo deny
   deny                   licences, advisories, duplicates and sources of the dependencies, a part of lint
   conformance [--url U]  the MCP conformance suite: direct and through the gate, or against any server
-  fuzz [--seconds N]     every fuzz target, N seconds each (60)
+  fuzz [--seconds N] [NAME…]
+                         the fuzz targets named, or all, N seconds each (60)
   bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
   plots                  the free door under scripted attacks, drawn into target/plots
   wasm [--check]         the solver for browsers, which the gate serves; --check builds and compares
@@ -56,8 +57,8 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
         ["deny"] => deny::run(),
         ["conformance"] => conformance::compare(),
         ["conformance", "--url", url] => conformance::against(url),
-        ["fuzz"] => fuzz::run(fuzz::SECONDS),
-        ["fuzz", "--seconds", seconds] => fuzz::run(seconds.parse().ok()?),
+        ["fuzz", "--seconds", seconds, only @ ..] => fuzz::run(seconds.parse().ok()?, only),
+        ["fuzz", only @ ..] if !only.iter().any(|name| name.starts_with('-')) => fuzz::run(fuzz::SECONDS, only),
         ["bench", more @ ..] => bench::run(more),
         ["plots"] => plots::run(),
         ["wasm"] => wasm::build(),
