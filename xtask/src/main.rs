@@ -58,7 +58,9 @@ fn chore(arguments: &[&str]) -> Option<Chore> {
         ["conformance"] => conformance::compare(),
         ["conformance", "--url", url] => conformance::against(url),
         ["fuzz", "--seconds", seconds, only @ ..] => fuzz::run(seconds.parse().ok()?, only),
-        ["fuzz", only @ ..] if !only.iter().any(|name| name.starts_with('-')) => fuzz::run(fuzz::SECONDS, only),
+        ["fuzz", only @ ..] if !only.iter().any(|name| name.starts_with('-')) => {
+            fuzz::run(fuzz::SECONDS, only)
+        }
         ["bench", more @ ..] => bench::run(more),
         ["plots"] => plots::run(),
         ["wasm"] => wasm::build(),

@@ -1,15 +1,20 @@
 //! A gate with nothing behind it: puzzles and tokens for other people's services, over HTTP, MCP and standard input.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octroi_testkit::postgres::{Cluster, ClusterOptions};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::harness::{Caller, Gate, LEGACY, Launch, soon};
+
+/// How often the law of the difficulty is applied.
+const PERIOD: Duration = Duration::from_millis(octroi_pow::door::PERIOD_MS);
 
 fn alone(kind: &str, more: &str) -> String {
     format!(
@@ -264,4 +269,86 @@ fn check_knows_a_gate_that_stands_alone() {
     assert!(said["mistakes"][0]["fix"].as_str().unwrap().contains("pow_enabled"), "{said}");
     let (code, said) = check(&alone("equix", ""));
     assert_eq!(code, Some(if cfg!(feature = "equix") { 0 } else { 2 }), "{said}");
+}
+
+/// The difficulty the gate tells.
+async fn difficulty(gate: &Gate) -> f64 {
+    get(&format!("{}/pow/status", gate.url)).await["pow"]["difficulty"].as_f64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_rises_with_the_work_that_comes_and_sinks_again() {
+    // A solver with more power than a cheap call a second needs.
+    let gate = Gate::serve(&alone("sha256", "pow_free_calls = \"1/s\"\npow_calls = 1\n")).await;
+    let at = |step: &str| format!("{}/pow/{step}", gate.url);
+    assert_eq!(difficulty(&gate).await.to_bits(), 8.0_f64.to_bits());
+
+    // Asking, and handing in again what is spent, moves nothing however often it is done.
+    let (_, _, puzzle) = post(&gate, &at("challenge"), &json!({})).await;
+    let spent = solve(&puzzle);
+    assert_eq!(post(&gate, &at("verify"), &spent).await.0, 200);
+    let began = Instant::now();
+    while began.elapsed() < PERIOD + PERIOD / 4 {
+        post(&gate, &at("challenge"), &json!({})).await;
+        assert_eq!(post(&gate, &at("verify"), &spent).await.0, 402);
+    }
+    assert_eq!(difficulty(&gate).await.to_bits(), 8.0_f64.to_bits());
+
+    let mut highest = soon(async {
+        loop {
+            let (_, _, puzzle) = post(&gate, &at("challenge"), &json!({})).await;
+            let (status, _, answer) = post(&gate, &at("verify"), &solve(&puzzle)).await;
+            assert!(status == 200 || (status == 429 && answer["reason"] == "RATE_LIMITED"), "{answer}");
+            let bits = puzzle["difficulty"].as_f64().unwrap();
+            if bits >= 8.8 {
+                return bits;
+            }
+        }
+    })
+    .await;
+
+    // Nobody comes any more: when the mean has forgotten them, the law lets go.
+    soon(async {
+        loop {
+            let bits = difficulty(&gate).await;
+            if bits < highest - 0.05 {
+                return;
+            }
+            highest = highest.max(bits);
+            tokio::time::sleep(PERIOD / 4).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_that_share_a_ledger_take_a_solution_once() {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(ClusterOptions::default()));
+    let cluster = cluster.await.unwrap().unwrap();
+    let shared = format!(
+        "[ledger]\nurl = \"{}\"\n[secrets]\nmaster_key = \"{}\"\n",
+        cluster.fresh_url(),
+        "5c".repeat(32)
+    );
+    let gates = [Gate::serve(&alone("sha256", &shared)).await, Gate::serve(&alone("sha256", &shared)).await];
+    let step = |gate: &Gate, step: &str| format!("{}/pow/{step}", gate.url);
+    for round in 1..=5 {
+        let (_, _, puzzle) = post(&gates[0], &step(&gates[0], "challenge"), &json!({})).await;
+        let solution = solve(&puzzle);
+        let tries = (0..40).map(|number| {
+            let gate = &gates[number % 2];
+            let place = step(gate, "verify");
+            let solution = &solution;
+            async move { post(gate, &place, solution).await }
+        });
+        let answers = futures_util::future::join_all(tries).await;
+        let taken = answers.iter().filter(|(status, ..)| *status == 200).count();
+        let refused = answers
+            .iter()
+            .filter(|(status, _, answer)| *status == 402 && answer["reason"] == "INVALID_SOLUTION");
+        assert_eq!((taken, refused.count()), (1, 39), "round {round}");
+    }
+    for gate in &gates {
+        assert_eq!(gate.ledger().await["credit_calls"], 25);
+    }
 }
