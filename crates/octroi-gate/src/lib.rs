@@ -28,6 +28,7 @@ pub mod policy;
 pub mod price;
 mod reason;
 pub mod receipts;
+pub mod reconcile;
 mod refusal;
 mod replay;
 mod service;

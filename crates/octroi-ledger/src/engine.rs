@@ -1,9 +1,10 @@
 //! The seam between the ledger's rules and what stores it: an engine commits batches and answers questions.
 
-mod checks;
-mod codes;
+pub(crate) mod checks;
+pub(crate) mod codes;
 pub(crate) mod postgres;
-mod sql;
+pub(crate) mod records;
+pub(crate) mod sql;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
@@ -132,6 +133,8 @@ pub(crate) enum Entry {
         revoked: bool,
         reason: String,
     },
+    /// The operator lets a payment be.
+    Accept(PaymentHash),
     /// Lend the oldest charges another ledger is to be told of, at most so many, to one teller until this Unix second.
     OutboxTake {
         now: u64,

@@ -167,4 +167,7 @@ pub enum ReadError {
     /// This kind of ledger is copied with its own database's tools.
     #[error("a ledger in PostgreSQL is backed up with pg_dump")]
     NoBackup,
+    /// A row has other columns than the schema says: somebody else has changed it.
+    #[error("a row of the ledger is not as its schema says")]
+    Misfit,
 }

@@ -22,6 +22,11 @@ impl EntryId {
         self.0.to_be_bytes()
     }
 
+    /// When it was made, in Unix milliseconds.
+    pub(crate) fn unix_ms(self) -> u64 {
+        u64::try_from(self.0 >> COUNT_BITS).unwrap_or(u64::MAX)
+    }
+
     /// The least id of a millisecond.
     pub(crate) const fn first_of(unix_ms: u64) -> Self {
         Self((unix_ms as u128) << COUNT_BITS)

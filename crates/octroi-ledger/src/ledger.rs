@@ -248,6 +248,14 @@ impl Ledger {
         self.inner.shared.enter(entry).await.map(|_| ())
     }
 
+    /// The operator lets a payment be although something about it is odd: reconciliation names it no more.
+    ///
+    /// # Errors
+    /// Not written; see [`LedgerError`].
+    pub async fn accept_payment(&self, payment_hash: &PaymentHash) -> Result<(), LedgerError> {
+        self.inner.shared.enter(Entry::Accept(*payment_hash)).await.map(|_| ())
+    }
+
     /// Borrows charges another ledger is to be told of, oldest first, at most `most`. Nobody else is given them for `lease`;
     /// [`Ledger::outbox_told`] says what became of each.
     ///

@@ -50,7 +50,7 @@ pub use hold::OpenHold;
 pub use id::CallId;
 pub use ledger::Ledger;
 pub use limit::{Counts, Limit, MAX_LIMITS, Window};
-pub use reader::Reader;
+pub use reader::{BillRow, OpenHoldRow, PaymentRow, Reader, UnpaidRow};
 pub use report::{AccountRow, CallEnd, CallRow, JournalRow, Report, Revenue, Verification, Violation};
 pub use revocation::{Revocation, RevocationRow};
 

@@ -29,6 +29,6 @@ mod tls;
 pub use error::{NodeError, PayError};
 pub use node::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeInfo,
-    Outgoing, Payment, Settlement, Settlements,
+    Outgoing, Past, Payment, Settled, Settlement, Settlements,
 };
 pub use password::Password;

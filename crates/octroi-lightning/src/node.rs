@@ -47,6 +47,15 @@ pub trait LightningNode: Send + Sync {
     /// [`NodeError::Stopped`] when the node was stopped; otherwise transient: ask again.
     async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError>;
 
+    /// Everything that settled at `from` (Unix seconds) or later, or the oldest part of it, the oldest first: ask again from
+    /// the last one's time for the rest, of which some comes twice.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsupported`] unless [`Capabilities::past`] is [`Past::Listed`].
+    async fn settled_since(&self, _from: u64) -> Result<Vec<Settled>, NodeError> {
+        Err(NodeError::Unsupported("a list of what arrived"))
+    }
+
     /// The ledger has this settlement durably: the node may drop it. Doing it twice is harmless.
     async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError>;
 
@@ -98,6 +107,8 @@ pub struct Capabilities {
     pub chosen_preimage: bool,
     /// How settlements are learned of.
     pub settlements: Settlements,
+    /// What is known of settlements that the ledger has long had.
+    pub past: Past,
     /// Somebody else than the operator's own node knows preimages before they are paid for, so that only the
     /// backend's word says that money arrived.
     pub custodial: bool,
@@ -123,6 +134,7 @@ impl Capabilities {
         msat_invoices: false,
         chosen_preimage: false,
         settlements: Settlements::Polled,
+        past: Past::ByHash,
         custodial: false,
         pay: false,
         fee_limit: false,
@@ -137,6 +149,7 @@ impl Capabilities {
     pub const EMBEDDED: Self = Self {
         msat_invoices: true,
         settlements: Settlements::Resumable,
+        past: Past::Listed,
         pay: true,
         fee_limit: true,
         balances: true,
@@ -154,6 +167,17 @@ pub enum Settlements {
     Resumable,
     /// A list, or one invoice after the other, is asked again and again.
     Polled,
+}
+
+/// What a backend says of settlements after they were acknowledged: what a ledger can be compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// [`LightningNode::settled_since`] lists them, as far back as the backend keeps records.
+    Listed,
+    /// [`LightningNode::lookup`] says what became of each invoice whose hash is known.
+    ByHash,
+    /// Nothing: an invoice that was acknowledged is forgotten.
+    Forgotten,
 }
 
 impl fmt::Display for Capabilities {
@@ -240,6 +264,17 @@ pub struct Settlement {
     pub settled_at: u64,
     /// Where this settlement stands in the node's stream: opaque, at most 128 bytes of ASCII.
     pub cursor: String,
+}
+
+/// Money that arrived, as a list of the past says it: it may have been acknowledged long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Whose invoice was paid.
+    pub payment_hash: PaymentHash,
+    /// What the payer paid; as in [`Settlement::amount`].
+    pub amount: Msat,
+    /// Seconds since the Unix epoch.
+    pub settled_at: u64,
 }
 
 /// A payment that was made.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::queue::{Arrival, Queue, settled_at};
-use crate::{NodeError, Settlement};
+use crate::{NodeError, Settled, Settlement};
 
 /// How far back each question reaches behind the latest known arrival, in milliseconds.
 const OVERLAP_MS: u64 = 60_000;
@@ -25,6 +25,12 @@ pub(crate) trait Arrivals: Sync {
     /// What arrived since `from_ms` (Unix milliseconds), or the oldest part of it, the oldest first: the payment, and
     /// when it arrived in milliseconds.
     async fn since(&self, from_ms: u64) -> Result<Vec<(Arrival, u64)>, NodeError>;
+}
+
+/// What a list says arrived since `from` (Unix seconds).
+pub(crate) async fn settled_since(list: &impl Arrivals, from: u64) -> Result<Vec<Settled>, NodeError> {
+    let arrivals = list.since(from.saturating_mul(1_000)).await?;
+    Ok(arrivals.iter().map(|(arrival, _)| arrival.settled()).collect())
 }
 
 /// The settlements of one node.

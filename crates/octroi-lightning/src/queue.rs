@@ -7,7 +7,7 @@ use octroi_l402::{Msat, PaymentHash};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::Settlement;
+use crate::{Settled, Settlement};
 
 /// What arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,13 @@ pub(crate) struct Arrival {
     pub(crate) settled_at: u64,
     /// The node's own number of this settlement, where it numbers them: the same in every run.
     pub(crate) mark: u64,
+}
+
+impl Arrival {
+    /// As a list of the past says it.
+    pub(crate) const fn settled(&self) -> Settled {
+        Settled { payment_hash: self.payment_hash, amount: self.amount, settled_at: self.settled_at }
+    }
 }
 
 /// Settlements in memory, with positions counted anew in every run of the process.

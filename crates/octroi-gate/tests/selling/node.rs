@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use octroi_l402::{Msat, PaymentHash, Preimage};
 use octroi_lightning::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, PayError, Payment, Settlement, Settlements,
+    NodeInfo, Past, PayError, Payment, Settlement, Settlements,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -70,6 +70,7 @@ impl LightningNode for ScriptedNode {
             msat_invoices: true,
             chosen_preimage: false,
             settlements: Settlements::Resumable,
+            past: Past::ByHash,
             custodial: false,
             pay: false,
             fee_limit: false,

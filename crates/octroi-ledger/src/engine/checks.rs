@@ -1,9 +1,9 @@
 //! The promises, as questions to the database.
 
 /// A promise, and a question whose every answer is a breach of it, said in one column.
-pub(super) struct Check {
-    pub(super) promise: &'static str,
-    pub(super) breaches: &'static str,
+pub(crate) struct Check {
+    pub(crate) promise: &'static str,
+    pub(crate) breaches: &'static str,
 }
 
 const ZERO_SUM: &str = "every transaction sums to zero in one unit";
@@ -16,7 +16,7 @@ const REFS: &str = "a call that is tried again is charged once";
 const BILLS: &str = "other ledgers are told of what was charged, no more and no less";
 
 /// Every promise that can be checked by asking the database, in words both engines understand.
-pub(super) const CHECKS: [Check; 14] = [
+pub(crate) const CHECKS: [Check; 14] = [
     Check {
         promise: ZERO_SUM,
         breaches: "SELECT 'transaction ' || hex(e.id) || ' sums to ' || sum(e.amount) || ' in unit ' || a.unit
@@ -99,3 +99,9 @@ pub(super) const CHECKS: [Check; 14] = [
             FROM outbox o LEFT JOIN calls c ON c.id = o.id WHERE o.amount <> coalesce(c.captured, 0)",
     },
 ];
+
+/// For ledgers in a file.
+pub(crate) const WHOLE: Check = Check {
+    promise: "the file is whole",
+    breaches: "SELECT quick_check FROM pragma_quick_check(100) WHERE quick_check <> 'ok'",
+};

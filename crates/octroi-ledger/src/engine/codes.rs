@@ -6,7 +6,7 @@ use crate::report::CallEnd;
 
 /// `accounts.kind` of the ledger's own accounts; 0 is a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::engine) enum AccountKind {
+pub(crate) enum AccountKind {
     Lightning = 1,
     Work = 2,
     Vouchers = 3,
@@ -17,13 +17,13 @@ pub(in crate::engine) enum AccountKind {
 
 /// `transactions.kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum TransactionKind {
+pub(crate) enum TransactionKind {
     Payment = 0,
     Work = 1,
     Voucher = 2,
 }
 
-pub(in crate::engine) const fn unit_code(unit: Unit) -> i64 {
+pub(crate) const fn unit_code(unit: Unit) -> i64 {
     match unit {
         Unit::Msat => 0,
         Unit::Call => 1,
@@ -31,11 +31,11 @@ pub(in crate::engine) const fn unit_code(unit: Unit) -> i64 {
 }
 
 /// The schema allows 0 and 1 only.
-pub(in crate::engine) const fn unit_from(code: i64) -> Unit {
+pub(crate) const fn unit_from(code: i64) -> Unit {
     if code == 0 { Unit::Msat } else { Unit::Call }
 }
 
-pub(in crate::engine) const fn end_code(end: CallEnd) -> i64 {
+pub(crate) const fn end_code(end: CallEnd) -> i64 {
     match end {
         CallEnd::Captured => 0,
         CallEnd::Voided => 1,
@@ -44,7 +44,7 @@ pub(in crate::engine) const fn end_code(end: CallEnd) -> i64 {
 }
 
 /// The schema allows 0, 1 and 2 only.
-pub(in crate::engine) const fn end_from(code: i64) -> CallEnd {
+pub(crate) const fn end_from(code: i64) -> CallEnd {
     match code {
         0 => CallEnd::Captured,
         1 => CallEnd::Voided,
@@ -53,17 +53,17 @@ pub(in crate::engine) const fn end_from(code: i64) -> CallEnd {
 }
 
 /// The databases' integers are signed; no clock reaches the difference.
-pub(in crate::engine) fn time(value: u64) -> i64 {
+pub(crate) fn time(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-pub(in crate::engine) fn time_from(value: i64) -> u64 {
+pub(crate) fn time_from(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
 impl AccountKind {
     /// What accounts of this kind count.
-    pub(in crate::engine) const fn unit(self) -> Unit {
+    pub(crate) const fn unit(self) -> Unit {
         match self {
             Self::Work | Self::WorkUsed => Unit::Call,
             _ => Unit::Msat,
@@ -71,7 +71,7 @@ impl AccountKind {
     }
 
     /// The account that earns what a call in `unit` is charged.
-    pub(in crate::engine) const fn earning(unit: Unit) -> Self {
+    pub(crate) const fn earning(unit: Unit) -> Self {
         match unit {
             Unit::Msat => Self::Revenue,
             Unit::Call => Self::WorkUsed,
@@ -83,7 +83,7 @@ impl AccountKind {
 const MAX_WORDS: usize = 512;
 
 /// As much of a remark as is kept.
-pub(in crate::engine) fn words(text: &str) -> &str {
+pub(crate) fn words(text: &str) -> &str {
     let mut end = text.len().min(MAX_WORDS);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -92,6 +92,6 @@ pub(in crate::engine) fn words(text: &str) -> &str {
 }
 
 /// A window's length; the longest is a day.
-pub(in crate::engine) fn seconds(key: &CounterKey) -> i32 {
+pub(crate) fn seconds(key: &CounterKey) -> i32 {
     i32::try_from(key.seconds).unwrap_or(i32::MAX)
 }

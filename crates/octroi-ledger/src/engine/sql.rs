@@ -2,7 +2,7 @@
 
 /// One row: credentials, their money, their calls, Lightning, vouchers, suspense, captured, voided, open, unpaid quotes,
 /// outbox waiting, outbox refused.
-pub(super) const TOTALS: &str = "SELECT
+pub(crate) const TOTALS: &str = "SELECT
     (SELECT count(*) FROM accounts WHERE kind = 0),
     (SELECT CAST(coalesce(sum(balance), 0) AS bigint) FROM accounts WHERE kind = 0 AND unit = 0),
     (SELECT CAST(coalesce(sum(balance), 0) AS bigint) FROM accounts WHERE kind = 0 AND unit = 1),
@@ -17,7 +17,7 @@ pub(super) const TOTALS: &str = "SELECT
     (SELECT count(*) FROM outbox WHERE state = 2)";
 
 /// A row for each tool: service, tool, money earned, calls earned by work, captured, voided.
-pub(super) const REVENUE: &str = "WITH ended (tool, captured, voided) AS
+pub(crate) const REVENUE: &str = "WITH ended (tool, captured, voided) AS
         (SELECT tool, count(*) FILTER (WHERE ended_as = 0), count(*) FILTER (WHERE ended_as <> 0) FROM calls GROUP BY tool)
     SELECT t.service, t.tool,
            (SELECT CAST(coalesce(sum(balance), 0) AS bigint) FROM accounts WHERE kind = 4 AND unit = 0 AND tool = t.id),
@@ -26,29 +26,29 @@ pub(super) const REVENUE: &str = "WITH ended (tool, captured, voided) AS
     FROM tools t LEFT JOIN ended e ON e.tool = t.id ORDER BY t.service, t.tool";
 
 /// One row: transactions, calls with open ones, accounts.
-pub(super) const CHECKED: &str = "SELECT (SELECT count(*) FROM transactions),
+pub(crate) const CHECKED: &str = "SELECT (SELECT count(*) FROM transactions),
     (SELECT count(*) FROM calls) + (SELECT count(*) FROM holds), (SELECT count(*) FROM accounts)";
 
 /// The last `$1` calls: id, token, service, tool, unit, held, captured, end, when.
-pub(super) const CALLS: &str = "SELECT c.id, a.token, t.service, t.tool, CAST(coalesce(a.unit, 0) AS smallint), c.held, c.captured, c.ended_as, c.ended_ms
+pub(crate) const CALLS: &str = "SELECT c.id, a.token, t.service, t.tool, CAST(coalesce(a.unit, 0) AS smallint), c.held, c.captured, c.ended_as, c.ended_ms
     FROM (SELECT * FROM calls ORDER BY id DESC LIMIT $1) c
     LEFT JOIN accounts a ON a.id = c.account JOIN tools t ON t.id = c.tool ORDER BY c.id DESC";
 
 /// The last `$1` accounts: token, owner, unit, balance, held, created, end.
-pub(super) const ACCOUNTS: &str =
+pub(crate) const ACCOUNTS: &str =
     "SELECT token, owner, unit, balance, held, created_at, expires_at FROM accounts
     WHERE kind = 0 ORDER BY id DESC LIMIT $1";
 
 /// The account of token `$1`.
-pub(super) const ACCOUNT: &str =
+pub(crate) const ACCOUNT: &str =
     "SELECT token, owner, unit, balance, held, created_at, expires_at FROM accounts WHERE token = $1";
 
 /// The last `$1` revocations: kind, subject, when, why.
-pub(super) const REVOCATIONS: &str =
+pub(crate) const REVOCATIONS: &str =
     "SELECT kind, subject, at, reason FROM revocations ORDER BY at DESC, kind, subject LIMIT $1";
 
 /// What moved after id `$1`, at most `$2`: id, kind, when, from, to, unit, amount.
-pub(super) const JOURNAL: &str = "WITH moved (id, kind, at_ms, source, target, amount) AS (
+pub(crate) const JOURNAL: &str = "WITH moved (id, kind, at_ms, source, target, amount) AS (
         SELECT id, CASE kind WHEN 0 THEN 'payment' WHEN 1 THEN 'work' ELSE 'voucher' END, at_ms, source, target, amount
         FROM (SELECT * FROM transactions WHERE id > $1 ORDER BY id LIMIT $2) t
         UNION ALL
@@ -60,3 +60,29 @@ pub(super) const JOURNAL: &str = "WITH moved (id, kind, at_ms, source, target, a
         FROM accounts a LEFT JOIN tools t ON t.id = a.tool AND a.kind IN (4, 5))
     SELECT m.id, m.kind, m.at_ms, s.name, g.name, s.unit, m.amount
     FROM moved m JOIN named s ON s.id = m.source JOIN named g ON g.id = m.target ORDER BY m.id LIMIT $2";
+
+/// Payments booked after id `$1`, at most `$2`: id, payment hash, node, what arrived, when, what was asked, until when (none:
+/// nobody asked), whether it went to the suspense account, whether the operator has accepted it.
+pub(crate) const PAYMENTS: &str = "SELECT t.id, c.payment_hash, c.node, t.amount, c.credited_at, q.price, q.expires_at,
+        CAST(CASE WHEN a.kind = 6 THEN 1 ELSE 0 END AS bigint), CAST(CASE WHEN x.at IS NULL THEN 0 ELSE 1 END AS bigint)
+    FROM (SELECT id, amount FROM transactions WHERE kind = 0 AND id > $1 ORDER BY id LIMIT $2) t
+    JOIN credits c ON c.transaction_id = t.id JOIN accounts a ON a.id = c.account
+    LEFT JOIN quotes q ON q.payment_hash = c.payment_hash LEFT JOIN accepted x ON x.payment_hash = c.payment_hash
+    ORDER BY t.id";
+
+/// Quotes nobody has paid, after payment hash `$1`, at most `$2`: payment hash, what was asked, until when.
+pub(crate) const UNPAID: &str = "SELECT payment_hash, price, expires_at FROM quotes
+    WHERE paid = 0 AND payment_hash > $1 ORDER BY payment_hash LIMIT $2";
+
+/// Whether `$1` is credited: a row.
+pub(crate) const CREDITED: &str = "SELECT payment_hash FROM credits WHERE payment_hash = $1";
+
+/// Holds older than id `$1`, at most `$2`, oldest first: id, token, service, tool, unit, amount.
+pub(crate) const OPEN_HOLDS: &str =
+    "SELECT h.id, a.token, t.service, t.tool, CAST(coalesce(a.unit, 0) AS smallint), h.amount
+    FROM holds h LEFT JOIN accounts a ON a.id = h.account JOIN tools t ON t.id = h.tool
+    WHERE h.id < $1 ORDER BY h.id LIMIT $2";
+
+/// Charges another ledger has refused for good, at most `$1`, oldest first: id, customer, service, tool, amount, when, why.
+pub(crate) const REFUSED_BILLS: &str = "SELECT o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.why
+    FROM outbox o JOIN tools t ON t.id = o.tool WHERE o.state = 2 ORDER BY o.id LIMIT $1";

@@ -6,9 +6,8 @@ mod credit;
 mod house;
 mod open;
 mod questions;
-mod report;
+mod records;
 mod rows;
-mod verify;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -22,8 +21,7 @@ use house::House;
 
 pub(crate) use open::{migrate, open, open_reader};
 pub(crate) use questions::backup;
-pub(crate) use report::{account, accounts, calls, journal, report, revocations};
-pub(crate) use verify::verify;
+pub(crate) use records::answers;
 
 /// How often the log is folded into the file while there is work. The writer does it itself, between two batches: nobody
 /// else writes then, so the log is emptied and starts over instead of growing.

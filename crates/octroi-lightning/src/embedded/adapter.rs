@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ldk_node::ChannelDetails;
 use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
-use ldk_node::payment::{PaymentDirection, PaymentStatus};
+use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
 use octroi_l402::{Msat, PaymentHash};
 
 use super::{EmbeddedNode, Inner, payment_id, storage, unsigned};
 use crate::node::{msat, unix_now};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, PayError, Payment, Settlement, bolt11,
+    NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, bolt11,
 };
 
 /// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
@@ -44,6 +44,10 @@ impl LightningNode for EmbeddedNode {
 
     async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
         self.inner.settlements.next(after).await
+    }
+
+    async fn settled_since(&self, from: u64) -> Result<Vec<Settled>, NodeError> {
+        self.run(move |inner| Ok(settled_since(inner, from))).await
     }
 
     async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {
@@ -157,15 +161,47 @@ fn state(inner: &Inner, hash: &PaymentHash) -> InvoiceState {
     let Some(record) = record.filter(|record| record.direction == PaymentDirection::Inbound) else {
         return InvoiceState::Unknown;
     };
-    if record.status == PaymentStatus::Succeeded {
-        let amount = record.amount_msat.and_then(msat).unwrap_or(Msat::ZERO);
-        return InvoiceState::Settled { amount, settled_at: record.latest_update_timestamp };
+    if let Some(Settled { amount, settled_at, .. }) = settled(&record) {
+        return InvoiceState::Settled { amount, settled_at };
     }
     match inner.invoices.expires_at(hash) {
         None => InvoiceState::Unknown,
         Some(expires_at) if expires_at <= unix_now() => InvoiceState::Expired,
         Some(_) => InvoiceState::Open,
     }
+}
+
+/// What was received, the oldest first, as long as its records are kept.
+fn settled_since(inner: &Inner, from: u64) -> Vec<Settled> {
+    let records = inner.node.list_payments_with_filter(|record| {
+        record.direction == PaymentDirection::Inbound && record.latest_update_timestamp >= from
+    });
+    let mut found: Vec<Settled> = records.iter().filter_map(settled).collect();
+    found.sort_unstable_by_key(|one| (one.settled_at, one.payment_hash));
+    found
+}
+
+/// What was received for an invoice, where something was.
+fn settled(record: &PaymentDetails) -> Option<Settled> {
+    let received = record.direction == PaymentDirection::Inbound && record.status == PaymentStatus::Succeeded;
+    let hash = match &record.kind {
+        PaymentKind::Bolt11 { hash, .. } | PaymentKind::Bolt11Jit { hash, .. } if received => hash,
+        _ => return None,
+    };
+    let amount = with_skimmed(record, record.amount_msat.and_then(msat).unwrap_or(Msat::ZERO));
+    let payment_hash = PaymentHash::from_bytes(hash.0);
+    Some(Settled { payment_hash, amount, settled_at: record.latest_update_timestamp })
+}
+
+/// With what a liquidity provider kept for the channel, which was paid all the same.
+pub(super) fn with_skimmed(record: &PaymentDetails, amount: Msat) -> Msat {
+    let kept = match record.kind {
+        PaymentKind::Bolt11Jit { counterparty_skimmed_fee_msat, .. } => {
+            counterparty_skimmed_fee_msat.and_then(msat)
+        }
+        _ => None,
+    };
+    kept.and_then(|kept| amount.checked_add(kept)).unwrap_or(amount)
 }
 
 fn channel(details: &ChannelDetails) -> Result<Channel, NodeError> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldk_node::Event;
-use ldk_node::payment::{PaymentKind, PaymentStatus};
+use ldk_node::payment::PaymentStatus;
 use octroi_l402::{Msat, PaymentHash, Preimage};
 use tokio::task::block_in_place;
 use tracing::{debug, error, info, warn};
 
+use super::adapter::with_skimmed;
 use super::settlements::arrival;
 use super::{Inner, payment_id};
 use crate::node::{msat, unix_now};
@@ -85,14 +86,7 @@ fn received(inner: &Inner, hash: PaymentHash, amount: u64) -> bool {
     };
     let record = inner.node.payment(&payment_id(&hash));
     let settled_at = record.as_ref().map(|record| record.latest_update_timestamp);
-    // What a liquidity provider kept for the channel was paid all the same.
-    let kept = record.and_then(|record| match record.kind {
-        PaymentKind::Bolt11Jit { counterparty_skimmed_fee_msat, .. } => {
-            counterparty_skimmed_fee_msat.and_then(msat)
-        }
-        _ => None,
-    });
-    let amount = kept.and_then(|kept| amount.checked_add(kept)).unwrap_or(amount);
+    let amount = record.map_or(amount, |record| with_skimmed(&record, amount));
     match inner.settlements.record(arrival(hash, amount, settled_at.unwrap_or_else(unix_now))) {
         Ok(true) => true,
         Ok(false) => {

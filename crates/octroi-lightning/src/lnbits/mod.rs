@@ -14,11 +14,11 @@ use url::Url;
 
 use self::wire::{Created, Found, WalletRecord};
 use crate::node::{checked_invoice, payable, unix_now};
-use crate::polled::Polled;
+use crate::polled::{self, Polled};
 use crate::rest::{Content, Login, Rest, TIMEOUT, words};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settlement,
+    NodeInfo, Outgoing, Password, Past, PayError, Payment, Settled, Settlement,
 };
 
 /// How often the list of payments is asked for while nothing arrives.
@@ -34,8 +34,13 @@ struct Api(Rest);
 
 impl Lnbits {
     /// What a wallet at an LNbits can do.
-    pub const CAPABILITIES: Capabilities =
-        Capabilities { custodial: true, pay: true, balances: true, ..Capabilities::LEAST };
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        past: Past::Listed,
+        custodial: true,
+        pay: true,
+        balances: true,
+        ..Capabilities::LEAST
+    };
 
     /// A client of a wallet of the LNbits at `url`. Nothing is sent yet.
     ///
@@ -105,6 +110,10 @@ impl LightningNode for Lnbits {
 
     async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
         self.settled.next(&self.api, after).await
+    }
+
+    async fn settled_since(&self, from: u64) -> Result<Vec<Settled>, NodeError> {
+        polled::settled_since(&self.api, from).await
     }
 
     async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {

@@ -23,7 +23,7 @@ use crate::queue::{Arrival, Queue};
 use crate::rest::{Content, Login, Rest, TIMEOUT};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, PayError, Payment, Settlement,
+    NodeInfo, Past, PayError, Payment, Settlement,
 };
 
 /// How long the address's terms are used before they are asked for again.
@@ -50,7 +50,8 @@ pub struct Lnurl {
 
 impl Lnurl {
     /// What a Lightning Address can do.
-    pub const CAPABILITIES: Capabilities = Capabilities { custodial: true, ..Capabilities::LEAST };
+    pub const CAPABILITIES: Capabilities =
+        Capabilities { past: Past::Forgotten, custodial: true, ..Capabilities::LEAST };
 
     /// A client of `address` (`name@domain`, or the address of its terms). Nothing is sent yet; open invoices are kept in
     /// `file`.

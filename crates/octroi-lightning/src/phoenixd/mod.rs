@@ -21,10 +21,10 @@ use url::Url;
 use self::http::Http;
 use self::wire::{Balance, Created, Incoming, Info};
 use crate::node::{checked_invoice, msat};
-use crate::polled::Polled;
+use crate::polled::{self, Polled};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settlement,
+    NodeInfo, Outgoing, Password, PayError, Payment, Settled, Settlement,
 };
 
 /// How often phoenixd is asked while nothing arrives.
@@ -42,6 +42,7 @@ impl Phoenixd {
         msat_invoices: false,
         chosen_preimage: false,
         settlements: crate::Settlements::Resumable,
+        past: crate::Past::Listed,
         custodial: false,
         pay: true,
         fee_limit: false,
@@ -105,6 +106,10 @@ impl LightningNode for Phoenixd {
 
     async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
         self.settled.next(&self.http, after).await
+    }
+
+    async fn settled_since(&self, from: u64) -> Result<Vec<Settled>, NodeError> {
+        polled::settled_since(&self.http, from).await
     }
 
     async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {

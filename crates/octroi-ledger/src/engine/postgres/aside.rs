@@ -1,5 +1,7 @@
 //! What is written beside the money: claims, revocations, the outbox, and what is forgotten.
 
+use octroi_l402::PaymentHash;
+
 use super::connect::Session;
 use super::{NotWritten, Shop};
 use crate::claim::Answer;
@@ -103,6 +105,20 @@ pub(super) async fn revoke(
             Ok(Ok(Effect::Written))
         })
         .await
+}
+
+pub(super) async fn accept(
+    session: &mut Session,
+    hash: &PaymentHash,
+    at_ms: u64,
+) -> Result<Outcome, NotWritten> {
+    session
+        .execute(
+            "INSERT INTO accepted (payment_hash, at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&&hash.as_bytes()[..], &time(at_ms / 1_000)],
+        )
+        .await?;
+    Ok(Ok(Effect::Written))
 }
 
 pub(super) async fn outbox_take(

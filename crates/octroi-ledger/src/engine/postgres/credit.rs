@@ -33,6 +33,7 @@ pub(super) async fn entry(
         Entry::Revoke { what, revoked, reason } => {
             aside::revoke(session, *what, *revoked, reason, at_ms).await
         }
+        Entry::Accept(hash) => aside::accept(session, hash, at_ms).await,
         Entry::OutboxTake { now, until, most } => aside::outbox_take(session, *now, *until, *most).await,
         Entry::OutboxTold { id, told } => aside::outbox_told(session, id, told, at_ms).await,
         Entry::Prune(now) => aside::prune(session, *now).await,

@@ -6,21 +6,18 @@ use octroi_l402::{Msat, PaymentHash, TokenId};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::NotWritten;
 use super::calls::bytes;
-use super::connect::{Params, PostgresPlace, Session};
+use super::connect::{PostgresPlace, Session};
 use super::open::{SCHEMA, runtime, schema_of};
 use crate::account::AccountRef;
-use crate::engine::codes::{end_from, seconds, time, time_from, unit_from};
-use crate::engine::{
-    AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply, checks, sql,
-};
+use crate::engine::codes::{seconds, time, time_from, unit_from};
+use crate::engine::records::{Ask, Cell, Given, Record};
+use crate::engine::{AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply};
 use crate::entry::{Quote, QuoteState};
 use crate::error::{OpenError, ReadError};
-use crate::report::{AccountRow, CallRow, JournalRow, Report, Revenue, Verification, Violation};
-use crate::revocation::{Revocation, RevocationRow};
-use crate::{MAX_ROWS, MAX_VIOLATIONS};
 
 /// What is stored of accounts and counters.
 pub(super) async fn load(session: &mut Session, request: &LoadRequest) -> Result<Loaded, NotWritten> {
@@ -134,136 +131,45 @@ impl PostgresReader {
     }
 
     /// Asks several questions as of one moment.
-    fn at_one_moment<T: Send>(
-        &self,
-        work: impl AsyncFnOnce(&mut Session) -> Result<T, NotWritten> + Send,
-    ) -> Result<T, ReadError> {
+    pub(crate) fn answers(&self, asks: &[Ask<'_>]) -> Result<Vec<Vec<Record>>, ReadError> {
         let mut session = self.session.lock();
         let session = &mut *session;
         let Some(runtime) = &self.runtime else { return Err(ReadError::Postgres("it is closed".to_owned())) };
-        apart(|| runtime.block_on(session.transaction(work)))
+        let asked = session.transaction(async |session| {
+            let mut answers = Vec::with_capacity(asks.len());
+            for ask in asks {
+                let given: Vec<&(dyn ToSql + Sync)> = ask
+                    .given
+                    .iter()
+                    .map(|one| match one {
+                        Given::Int(value) => value as &(dyn ToSql + Sync),
+                        Given::Bytes(bytes) => bytes,
+                    })
+                    .collect();
+                let rows = session.ask(ask.sql, &given).await?;
+                answers.push(rows.iter().map(record).collect::<Result<_, _>>()?);
+            }
+            Ok(answers)
+        });
+        apart(|| runtime.block_on(asked))
             .map_err(|error| ReadError::Postgres(crate::engine::EngineError::from(error).0))
     }
+}
 
-    fn rows<T: Send>(
-        &self,
-        sql: &str,
-        params: Params<'_>,
-        read: impl Fn(&Row) -> Result<T, NotWritten> + Send,
-    ) -> Result<Vec<T>, ReadError> {
-        self.at_one_moment(async |session| session.ask(sql, params).await?.iter().map(read).collect())
-    }
-
-    /// The ledger at a glance.
-    pub(crate) fn report(&self) -> Result<Report, ReadError> {
-        self.at_one_moment(async |session| {
-            let totals = session.ask(sql::TOTALS, &[]).await?;
-            let Some(row) = totals.first() else { return Ok(Report::default()) };
-            let number = |column: usize| row.try_get::<_, i64>(column);
-            let count = |column: usize| number(column).map(time_from);
-            let mut revenue = Vec::new();
-            for row in session.ask(sql::REVENUE, &[]).await? {
-                revenue.push(Revenue {
-                    service: row.try_get(0)?,
-                    tool: row.try_get(1)?,
-                    msat: row.try_get(2)?,
-                    work_calls: row.try_get(3)?,
-                    captured: time_from(row.try_get(4)?),
-                    voided: time_from(row.try_get(5)?),
-                });
-            }
-            Ok(Report {
-                accounts: count(0)?,
-                credit_msat: number(1)?,
-                credit_calls: number(2)?,
-                received_msat: -number(3)?,
-                vouchers_msat: -number(4)?,
-                suspense_msat: number(5)?,
-                revenue,
-                captured: count(6)?,
-                voided: count(7)?,
-                open_holds: count(8)?,
-                unpaid_quotes: count(9)?,
-                outbox_waiting: count(10)?,
-                outbox_refused: count(11)?,
-            })
-        })
-    }
-
-    /// Checks every promise, as of one moment.
-    pub(crate) fn verify(&self) -> Result<Verification, ReadError> {
-        self.at_one_moment(async |session| {
-            let counts = session.ask(sql::CHECKED, &[]).await?;
-            let mut found = Verification::default();
-            if let Some(row) = counts.first() {
-                found.transactions = time_from(row.try_get(0)?);
-                found.calls = time_from(row.try_get(1)?);
-                found.accounts = time_from(row.try_get(2)?);
-            }
-            for check in &checks::CHECKS {
-                for row in session.ask(&format!("{} LIMIT {MAX_VIOLATIONS}", check.breaches), &[]).await? {
-                    found.violations.push(Violation { promise: check.promise, detail: row.try_get(0)? });
-                }
-            }
-            Ok(found)
-        })
-    }
-
-    /// The last calls that have ended, newest first.
-    pub(crate) fn calls(&self, limit: u32) -> Result<Vec<CallRow>, ReadError> {
-        self.rows(sql::CALLS, &[&i64::from(limit.min(MAX_ROWS))], |row| {
-            let token: Option<&[u8]> = row.try_get(1)?;
-            let (unit, end): (i16, i16) = (row.try_get(4)?, row.try_get(7)?);
-            Ok(CallRow {
-                id: hex::encode(row.try_get::<_, &[u8]>(0)?),
-                token: token.map(hex::encode),
-                service: row.try_get(2)?,
-                tool: row.try_get(3)?,
-                unit: unit_from(unit.into()),
-                held: row.try_get(5)?,
-                captured: row.try_get(6)?,
-                end: end_from(end.into()),
-                ended_ms: row.try_get(8)?,
-            })
-        })
-    }
-
-    /// The last accounts that were opened, newest first.
-    pub(crate) fn accounts(&self, limit: u32) -> Result<Vec<AccountRow>, ReadError> {
-        self.rows(sql::ACCOUNTS, &[&i64::from(limit.min(MAX_ROWS))], account_row)
-    }
-
-    /// The account of one credential.
-    pub(crate) fn account(&self, token: &TokenId) -> Result<Option<AccountRow>, ReadError> {
-        Ok(self.rows(sql::ACCOUNT, &[&&token.as_bytes()[..]], account_row)?.pop())
-    }
-
-    /// What is revoked, newest first.
-    pub(crate) fn revocations(&self) -> Result<Vec<RevocationRow>, ReadError> {
-        let rows = self.rows(sql::REVOCATIONS, &[&i64::from(MAX_ROWS)], |row| {
-            let (kind, subject): (i16, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
-            let (at, reason) = (time_from(row.try_get(2)?), row.try_get(3)?);
-            Ok(Revocation::from_code(kind.into(), subject).map(|what| what.row(at, reason)))
-        })?;
-        Ok(rows.into_iter().flatten().collect())
-    }
-
-    /// What moved, oldest first, after an id.
-    pub(crate) fn journal(&self, after: &[u8; 16], limit: u32) -> Result<Vec<JournalRow>, ReadError> {
-        self.rows(sql::JOURNAL, &[&&after[..], &i64::from(limit.min(MAX_ROWS))], |row| {
-            let text = |column: usize| row.try_get::<_, String>(column);
-            let unit: i16 = row.try_get(5)?;
-            Ok(JournalRow {
-                id: hex::encode(row.try_get::<_, &[u8]>(0)?),
-                kind: text(1)?,
-                at_ms: row.try_get(2)?,
-                from: text(3)?,
-                to: text(4)?,
-                unit: unit_from(unit.into()),
-                amount: row.try_get(6)?,
-            })
-        })
-    }
+fn record(row: &Row) -> Result<Record, NotWritten> {
+    let columns = row.columns().iter().enumerate();
+    let cells = columns.map(|(place, column)| {
+        Ok(match *column.type_() {
+            Type::INT2 => row.try_get::<_, Option<i16>>(place)?.map(|value| Cell::Int(value.into())),
+            Type::INT4 => row.try_get::<_, Option<i32>>(place)?.map(|value| Cell::Int(value.into())),
+            Type::INT8 => row.try_get::<_, Option<i64>>(place)?.map(Cell::Int),
+            Type::BOOL => row.try_get::<_, Option<bool>>(place)?.map(|value| Cell::Int(value.into())),
+            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(place)?.map(Cell::Bytes),
+            _ => row.try_get::<_, Option<String>>(place)?.map(Cell::Text),
+        }
+        .unwrap_or(Cell::Null))
+    });
+    Ok(Record(cells.collect::<Result<_, NotWritten>>()?))
 }
 
 /// A connection that only reads, to a ledger this program understands.
@@ -298,18 +204,5 @@ pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic),
-    })
-}
-
-fn account_row(row: &Row) -> Result<AccountRow, NotWritten> {
-    let (owner, unit): (Option<&[u8]>, i16) = (row.try_get(1)?, row.try_get(2)?);
-    Ok(AccountRow {
-        token: hex::encode(row.try_get::<_, &[u8]>(0)?),
-        owner: owner.map(hex::encode),
-        unit: unit_from(unit.into()),
-        balance: row.try_get(3)?,
-        held: row.try_get(4)?,
-        created_at: time_from(row.try_get(5)?),
-        expires_at: time_from(row.try_get(6)?),
     })
 }

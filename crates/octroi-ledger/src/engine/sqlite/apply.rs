@@ -112,6 +112,7 @@ impl<'c> Batch<'c> {
                 // This process alone writes: who has claimed what is known in memory.
                 Entry::Unclaim(_) => Ok(Ok(Effect::Written)),
                 Entry::Revoke { what, revoked, reason } => self.revoke(*what, *revoked, reason, at_ms),
+                Entry::Accept(hash) => self.accept(hash, at_ms),
                 Entry::OutboxTake { now, until, most } => self.outbox_take(*now, *until, *most),
                 Entry::OutboxTold { id, told } => self.outbox_told(id, told, at_ms),
                 Entry::Prune(now) => self.prune(*now),

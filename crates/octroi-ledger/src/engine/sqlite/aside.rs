@@ -1,5 +1,6 @@
 //! What is written beside the money: answers, revocations, the outbox.
 
+use octroi_l402::PaymentHash;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::codes::{time, time_from, words};
@@ -72,6 +73,13 @@ impl Batch<'_> {
                 .prepare_cached("DELETE FROM revocations WHERE kind = ?1 AND subject = ?2")?
                 .execute(params![kind, subject])?;
         }
+        Ok(Ok(Effect::Written))
+    }
+
+    pub(super) fn accept(&self, hash: &PaymentHash, at_ms: u64) -> Result<Outcome, NotApplied> {
+        self.connection
+            .prepare_cached("INSERT INTO accepted (payment_hash, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![hash.as_bytes(), time(at_ms / 1_000)])?;
         Ok(Ok(Effect::Written))
     }
 

@@ -6,8 +6,8 @@ use octroi_l402::TokenId;
 use rusqlite::Connection;
 
 use super::open::{open, open_reader};
-use super::verify::verify;
 use crate::error::OpenError;
+use crate::{Reader, Store};
 
 /// A ledger as the first schema wrote it: a payment of 9,000, a call charged 3,000 and one given back, a call under way.
 fn first_schema(path: &Path) {
@@ -39,11 +39,11 @@ fn a_ledger_of_the_first_schema_keeps_all_its_money() {
     let opened = open(&path, 1_000_000).unwrap();
     assert_eq!((opened.recovery.voided, opened.recovery.msat), (1, 1_000));
     drop(opened);
-    let reader = open_reader(&path).unwrap();
-    let found = verify(&reader).unwrap();
+    let reader = Reader::open(&Store::sqlite(path)).unwrap();
+    let found = reader.verify().unwrap();
     assert!(found.is_sound(), "{:?}", found.violations);
     assert_eq!((found.transactions, found.calls), (1, 3));
-    let account = super::account(&reader, &TokenId::from_bytes([0; 32])).unwrap().unwrap();
+    let account = reader.account(&TokenId::from_bytes([0; 32])).unwrap().unwrap();
     assert_eq!((account.balance, account.held), (6_000, 0));
-    assert_eq!(super::report(&reader).unwrap().revenue[0].msat, 3_000);
+    assert_eq!(reader.report().unwrap().revenue[0].msat, 3_000);
 }

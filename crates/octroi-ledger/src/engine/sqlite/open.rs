@@ -23,7 +23,8 @@ use crate::revocation::{Revocation, Revoked};
 /// `octr`, in the file's header: what kind of database it is.
 const APPLICATION_ID: i64 = 0x6f63_7472;
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// How long the lock that keeps a second writer out is waited for. An earlier gate may be about to end, and a program that is

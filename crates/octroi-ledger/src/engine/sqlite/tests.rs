@@ -8,6 +8,7 @@ use super::*;
 use crate::engine::Entry;
 use crate::entry::Voucher;
 use crate::id::EntryId;
+use crate::{Reader, Store};
 
 const BOUND: u64 = 200_000;
 
@@ -79,6 +80,7 @@ fn a_batch_in_which_one_command_is_refused_keeps_the_others() {
         ])
         .unwrap();
     assert!(matches!(outcomes[..], [Err(LedgerError::Refused), Ok(_)]), "{outcomes:?}");
-    let found = verify(&engine.connection).unwrap();
+    let path = dir.path().join("octroi.db");
+    let found = Reader::open(&Store::sqlite(path)).unwrap().verify().unwrap();
     assert!(found.is_sound() && found.transactions == 2, "{found:?}");
 }

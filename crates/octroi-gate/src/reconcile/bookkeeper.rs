@@ -1,0 +1,164 @@
+//! Reconciliation beside a running gate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use octroi_ledger::Ledger;
+use octroi_lightning::LightningNode;
+use parking_lot::Mutex;
+
+use super::{Acted, FindingKind, ReconcileError, Reconciliation, Scope, act, examine};
+
+/// Each look reaches so far behind the last one: a node's clock is not this one's.
+const OVERLAP: Duration = Duration::from_secs(3_600);
+
+/// How a bookkeeper is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconcileSettings {
+    /// How often it looks; `None`: only when it is asked to.
+    pub every: Option<Duration>,
+    /// How far back it looks at most.
+    pub reach: Duration,
+    /// Whether it acts on what it finds by itself.
+    pub act: bool,
+    /// A hold that has been open for longer is named.
+    pub hold_age: Duration,
+    /// The node is asked about at most so many invoices in one look.
+    pub asked_max: u64,
+    /// Before a credit counts as missing, whoever books settlements has so long to book it.
+    pub grace: Duration,
+}
+
+/// Looks at the books of a running gate, again and again.
+pub struct Bookkeeper {
+    ledger: Ledger,
+    node: Option<Arc<dyn LightningNode>>,
+    settings: ReconcileSettings,
+    last: Mutex<Option<Arc<Reconciliation>>>,
+    /// One look at a time.
+    turn: tokio::sync::Mutex<()>,
+    looks: AtomicU64,
+    failed: AtomicU64,
+    credited: AtomicU64,
+}
+
+impl Bookkeeper {
+    /// For this ledger, and the node whose settlements are booked in it.
+    pub fn new(ledger: Ledger, node: Option<Arc<dyn LightningNode>>, settings: ReconcileSettings) -> Self {
+        Self {
+            ledger,
+            node,
+            settings,
+            last: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            looks: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            credited: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks as often as it is set to, for as long as it is polled.
+    pub async fn keep(self: Arc<Self>) {
+        let Some(every) = self.settings.every else { return };
+        loop {
+            tokio::time::sleep(every).await;
+            let since = self.since();
+            match self.look(since, self.settings.act).await {
+                Ok((found, _)) if found.is_empty() => tracing::debug!("the books agree"),
+                Ok((found, _)) => tell(&found),
+                Err(error) => tracing::warn!(%error, "the books could not be compared"),
+            }
+        }
+    }
+
+    /// Where the next look of its own begins, in Unix seconds: where the last one found something, as far back as it.
+    fn since(&self) -> u64 {
+        let farthest = unix_seconds().saturating_sub(self.settings.reach.as_secs());
+        let last = self.last();
+        let Some(last) = last else { return farthest };
+        let open = last.not_asked > 0 || last.findings.iter().any(|one| one.kind.is_about_a_payment());
+        let begin = if open { last.since } else { last.at.saturating_sub(OVERLAP.as_secs()) };
+        begin.max(farthest)
+    }
+
+    /// Looks at everything since `since` (Unix seconds); with `acting`, settles what can be settled and looks again, so that what
+    /// is returned is what is left.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written, or the node does not answer.
+    pub async fn look(
+        &self,
+        since: u64,
+        acting: bool,
+    ) -> Result<(Arc<Reconciliation>, Acted), ReconcileError> {
+        let _turn = self.turn.lock().await;
+        let looked = self.look_in_turn(since, acting).await;
+        self.looks.fetch_add(1, Relaxed);
+        match looked {
+            Ok((found, acted)) => {
+                self.credited.fetch_add(acted.credited, Relaxed);
+                let found = Arc::new(found);
+                *self.last.lock() = Some(Arc::clone(&found));
+                Ok((found, acted))
+            }
+            Err(error) => {
+                self.failed.fetch_add(1, Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    async fn look_in_turn(
+        &self,
+        since: u64,
+        acting: bool,
+    ) -> Result<(Reconciliation, Acted), ReconcileError> {
+        let found = self.examine(since).await?;
+        if !acting || !found.findings.iter().any(|one| one.kind.is_settled_by_acting()) {
+            return Ok((found, Acted::default()));
+        }
+        let acted = act(&self.ledger, &found).await?;
+        Ok((self.examine(since).await?, acted))
+    }
+
+    async fn examine(&self, since: u64) -> Result<Reconciliation, ReconcileError> {
+        let ledger = self.ledger.clone();
+        let reader = tokio::task::spawn_blocking(move || ledger.reader()).await;
+        let reader = reader.map_err(|_| ReconcileError::BrokenOff)??;
+        let ReconcileSettings { hold_age, asked_max, grace, .. } = self.settings;
+        let scope = Scope { since, now: unix_seconds(), hold_age, asked_max, grace };
+        examine(reader, self.node.as_deref(), scope).await
+    }
+
+    /// As far back as it looks at most, in Unix seconds.
+    #[must_use]
+    pub fn farthest(&self) -> u64 {
+        unix_seconds().saturating_sub(self.settings.reach.as_secs())
+    }
+
+    /// The last look; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Reconciliation>> {
+        self.last.lock().clone()
+    }
+
+    /// Looks so far, those that failed, and payments booked by acting.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64, u64) {
+        (self.looks.load(Relaxed), self.failed.load(Relaxed), self.credited.load(Relaxed))
+    }
+}
+
+fn tell(found: &Reconciliation) {
+    for kind in FindingKind::ALL {
+        let count = found.count(kind);
+        if count > 0 {
+            tracing::warn!(%kind, count, "the books do not agree; see octroi ledger reconcile");
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,7 @@
+-- Schema 3: what the operator has looked at.
+
+-- Payments the operator lets be although something about them is odd: reconciliation names them no more. at: Unix seconds.
+CREATE TABLE accepted (
+    payment_hash BLOB PRIMARY KEY CHECK (length(payment_hash) = 32),
+    at           INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
