@@ -9,14 +9,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use octroi_gate::reconcile::Bookkeeper;
 use octroi_identity::SigningKeys;
 use octroi_ledger::Ledger;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::operator_key::{OperatorKey, SEAL_HEADER};
-use crate::{identity_pages, ledger_pages, lightning_pages, metrics};
+use crate::{identity_pages, ledger_pages, lightning_pages, metrics, reconcile_pages};
 
 /// Headers that a proxy adds to what it passes on.
 const FORWARDED: [HeaderName; 3] =
@@ -37,6 +39,10 @@ pub(crate) enum AdminPage {
     RevokeCredit,
     /// `/ledger/restore`: it can be held for again. Sealed.
     RestoreCredit,
+    /// `/ledger/reconciliation`: what the last look at the books found.
+    Reconciliation,
+    /// `/ledger/reconcile`: the books are looked at now, and acted on where that is asked. Sealed.
+    Reconcile,
     /// `/lightning`: the node, what it can carry, and who was given invoices.
     Lightning,
     /// `/lightning/invoice`: an invoice of the operator's own.
@@ -52,13 +58,15 @@ pub(crate) enum AdminPage {
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Health,
         Self::Metrics,
         Self::Ledger,
         Self::Voucher,
         Self::RevokeCredit,
         Self::RestoreCredit,
+        Self::Reconciliation,
+        Self::Reconcile,
         Self::Forget,
         Self::Revoke,
         Self::Rotate,
@@ -69,7 +77,7 @@ impl AdminPage {
 
     /// Whether it takes the operator's seal to ask: what moves money is not for everybody on the machine.
     const fn is_sealed(self) -> bool {
-        matches!(self, Self::Voucher | Self::RevokeCredit | Self::RestoreCredit)
+        matches!(self, Self::Voucher | Self::RevokeCredit | Self::RestoreCredit | Self::Reconcile)
     }
 
     /// Whether the page changes something, and is asked by POST.
@@ -89,6 +97,8 @@ impl AdminPage {
             Self::Voucher => "/ledger/voucher",
             Self::RevokeCredit => "/ledger/revoke",
             Self::RestoreCredit => "/ledger/restore",
+            Self::Reconciliation => "/ledger/reconciliation",
+            Self::Reconcile => "/ledger/reconcile",
             Self::Lightning => "/lightning",
             Self::LightningInvoice => "/lightning/invoice",
             Self::LightningAddress => "/lightning/address",
@@ -106,6 +116,7 @@ pub struct Admin {
     ledger: Option<Ledger>,
     signing: Option<Arc<SigningKeys>>,
     operator: Option<OperatorKey>,
+    bookkeeper: Option<Arc<Bookkeeper>>,
     metrics: bool,
     anyone: bool,
 }
@@ -120,13 +131,19 @@ impl Admin {
         metrics: bool,
         anyone: bool,
     ) -> Self {
-        Self { endpoints, ledger, signing, operator: None, metrics, anyone }
+        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, metrics, anyone }
     }
 
     /// The same, where requests sealed with `key` may change the ledger.
     #[must_use]
     pub fn with_operator(self, key: OperatorKey) -> Self {
         Self { operator: Some(key), ..self }
+    }
+
+    /// The same, with somebody who compares the books with the node.
+    #[must_use]
+    pub fn with_bookkeeper(self, bookkeeper: Arc<Bookkeeper>) -> Self {
+        Self { bookkeeper: Some(bookkeeper), ..self }
     }
 
     /// The keys that statements about callers are signed with.
@@ -162,7 +179,11 @@ impl Admin {
             return text(StatusCode::NOT_FOUND, "there is nothing at this path\n".to_owned());
         }
         match page {
-            AdminPage::Metrics if self.metrics => text(StatusCode::OK, metrics::render(&self.endpoints)),
+            AdminPage::Metrics if self.metrics => {
+                let page = metrics::render(&self.endpoints, self.bookkeeper.as_deref());
+                text(StatusCode::OK, page)
+            }
+            AdminPage::Reconciliation => reconcile_pages::last(self.bookkeeper.as_deref()),
             AdminPage::Ledger => self.ledger().await,
             page if page.is_sealed() => self.sealed(page, headers, body).await,
             AdminPage::Lightning => lightning_pages::status(&self.endpoints).await,
@@ -193,6 +214,7 @@ impl Admin {
         }
         match page {
             AdminPage::Voucher => ledger_pages::voucher(ledger, body).await,
+            AdminPage::Reconcile => reconcile_pages::look(self.bookkeeper.as_deref(), body).await,
             page => ledger_pages::revoke(ledger, body, page == AdminPage::RevokeCredit).await,
         }
     }
@@ -203,13 +225,7 @@ impl Admin {
         };
         let report = tokio::task::spawn_blocking(move || ledger.report()).await;
         match report {
-            Ok(Ok(report)) => {
-                let mut reply = text(StatusCode::OK, json!(report).to_string());
-                reply
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                reply
-            }
+            Ok(Ok(report)) => json_page(&report),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the ledger could not be read");
                 text(StatusCode::SERVICE_UNAVAILABLE, "the ledger could not be read\n".to_owned())
@@ -217,6 +233,13 @@ impl Admin {
             Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the ledger could not be read\n".to_owned()),
         }
     }
+}
+
+/// A page for programs.
+pub(crate) fn json_page(page: &impl Serialize) -> Response<Bytes> {
+    let mut reply = text(StatusCode::OK, json!(page).to_string());
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
 }
 
 pub(crate) fn text(status: StatusCode, body: String) -> Response<Bytes> {

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use octroi_gate::reconcile::Bookkeeper;
 use octroi_gate::{Gate, Till, WorkDesk};
 use octroi_pow::door::View;
 
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
-use crate::{lightning_metrics, lightning_pages};
+use crate::{lightning_metrics, lightning_pages, reconcile_pages};
 
 /// One counter per endpoint.
 type Counter = (&'static str, &'static str, fn(&Gate) -> Option<u64>);
@@ -54,7 +55,7 @@ fn work(gate: &Gate) -> Option<&WorkDesk> {
 }
 
 /// The metrics page.
-pub(crate) fn render(endpoints: &[Arc<Endpoint>]) -> String {
+pub(crate) fn render(endpoints: &[Arc<Endpoint>], bookkeeper: Option<&Bookkeeper>) -> String {
     let mut page = String::new();
     for (name, help, read) in COUNTERS {
         header(&mut page, name, (help, "counter"));
@@ -81,6 +82,9 @@ pub(crate) fn render(endpoints: &[Arc<Endpoint>]) -> String {
     }
     if let Some(desk) = lightning_pages::desk(endpoints) {
         lightning_metrics::render(&mut page, desk);
+    }
+    if let Some(bookkeeper) = bookkeeper {
+        reconcile_pages::metrics(&mut page, bookkeeper);
     }
     page
 }

@@ -172,7 +172,8 @@ impl Look {
             let new: Vec<Settled> =
                 list.into_iter().filter(|one| !seen.contains(&one.payment_hash)).collect();
             if new.is_empty() {
-                return Ok(());
+                from = last.saturating_add(1);
+                continue;
             }
             self.found.listed += new.len() as u64;
             self.note_missing(&new).await?;

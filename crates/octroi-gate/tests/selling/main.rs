@@ -6,6 +6,7 @@
 mod node;
 mod shop;
 
+mod books;
 mod flood;
 mod paying;
 mod trouble;

@@ -1,12 +1,12 @@
 //! A Lightning node that does what a test says.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octroi_l402::{Msat, PaymentHash, Preimage};
 use octroi_lightning::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Past, PayError, Payment, Settlement, Settlements,
+    NodeInfo, Past, PayError, Payment, Settled, Settlement, Settlements,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -24,6 +24,10 @@ pub(crate) struct ScriptedNode {
     /// Paid, and not acknowledged.
     pub(crate) arrived: std::sync::Mutex<Vec<Settlement>>,
     pub(crate) money: Notify,
+    /// What it remembers having been paid, whoever has acknowledged it.
+    pub(crate) past: std::sync::Mutex<Vec<Settled>>,
+    /// It lists that.
+    pub(crate) lists: AtomicBool,
 }
 
 impl ScriptedNode {
@@ -70,7 +74,7 @@ impl LightningNode for ScriptedNode {
             msat_invoices: true,
             chosen_preimage: false,
             settlements: Settlements::Resumable,
-            past: Past::ByHash,
+            past: if self.lists.load(SeqCst) { Past::Listed } else { Past::ByHash },
             custodial: false,
             pay: false,
             fee_limit: false,
@@ -95,6 +99,12 @@ impl LightningNode for ScriptedNode {
 
     async fn lookup(&self, hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
         self.works().await?;
+        let past = self.past.lock().expect("a lock");
+        if let Some(Settled { amount, settled_at, .. }) =
+            past.iter().find(|one| one.payment_hash == *hash).copied()
+        {
+            return Ok(InvoiceState::Settled { amount, settled_at });
+        }
         let arrived = self.arrived.lock().expect("a lock");
         let found = arrived.iter().find(|settlement| settlement.payment_hash == *hash);
         Ok(found.map_or(InvoiceState::Open, |paid| InvoiceState::Settled {
@@ -112,6 +122,16 @@ impl LightningNode for ScriptedNode {
             }
             money.await;
         }
+    }
+
+    /// Two at a time, as a node with a bound on its answers does.
+    async fn settled_since(&self, from: u64) -> Result<Vec<Settled>, NodeError> {
+        self.works().await?;
+        let mut found: Vec<Settled> = self.past.lock().expect("a lock").clone();
+        found.retain(|one| one.settled_at >= from);
+        found.sort_by_key(|one| one.settled_at);
+        found.truncate(2);
+        Ok(found)
     }
 
     async fn acknowledge(&self, settlement: &Settlement) -> Result<(), NodeError> {

@@ -1,5 +1,7 @@
 //! `octroi ledger`: what an operator looks up. Reads beside a running gate.
 
+mod reconcile;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ enum LedgerCommand {
     Report(FileArgs),
     /// Check every promise of the ledger; exits with 4 if one is broken.
     Verify(FileArgs),
+    /// Compare the ledger with the Lightning node and with itself; exits with 4 if something differs.
+    Reconcile(reconcile::ReconcileArgs),
     /// The newest calls that have ended.
     Calls(RowArgs),
     /// The newest accounts.
@@ -86,6 +90,7 @@ enum LookError {
 /// Runs `octroi ledger …`.
 pub fn run(args: &LedgerArgs) -> ExitCode {
     let looked = match &args.command {
+        LedgerCommand::Reconcile(args) => return reconcile::run(args),
         LedgerCommand::Report(file) => report(file),
         LedgerCommand::Verify(file) => verify(file),
         LedgerCommand::Calls(rows) => calls(rows),

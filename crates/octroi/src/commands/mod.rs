@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod agent;
+mod beside;
 pub mod call;
 pub mod connect;
 pub mod fetch;

@@ -1,6 +1,5 @@
 //! `octroi token`: prepaid credentials issued by the operator, and what becomes of credentials.
 
-mod beside;
 mod look;
 
 use std::process::ExitCode;
@@ -13,9 +12,13 @@ use octroi_server::{RevocationRequest, Revoked, VoucherRequest};
 use serde_json::json;
 use thiserror::Error;
 
+use super::beside;
 use crate::check::EXIT_CONFIG;
 use crate::config::{Config, ConfigArgs, ServerConfig};
 use crate::wiring::{KeyError, Keys};
+
+/// How long a running gate may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prepaid credentials.
 #[derive(Clone, Debug, Args)]
@@ -156,8 +159,8 @@ enum TokenError {
     Empty,
     #[error("it has been revoked")]
     Revoked,
-    #[error("a gate writes to this ledger and does not answer at {0}: {1}")]
-    Gate(String, String),
+    #[error("a gate writes to this ledger, and {0}")]
+    Gate(#[from] beside::Unanswered),
 }
 
 impl TokenError {
@@ -263,7 +266,10 @@ async fn book(config: &Config, keys: &Keys, asked: &VoucherRequest) -> Result<()
             credited?;
             Ok(())
         }
-        Err(OpenError::InUse { .. }) => beside::ask(config, keys, "/ledger/voucher", asked).await,
+        Err(OpenError::InUse { .. }) => {
+            beside::ask(config, keys, "/ledger/voucher", asked, PATIENCE).await?;
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -289,7 +295,7 @@ async fn revoke(args: &RevokeArgs) -> Result<(), TokenError> {
         Err(OpenError::InUse { .. }) => {
             let page = if args.undo { "/ledger/restore" } else { "/ledger/revoke" };
             let asked = RevocationRequest { what, reason: args.reason.clone() };
-            beside::ask(&config, &keys, page, &asked).await?;
+            beside::ask(&config, &keys, page, &asked, PATIENCE).await?;
         }
         Err(error) => return Err(error.into()),
     }

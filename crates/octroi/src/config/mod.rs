@@ -12,6 +12,7 @@ mod args;
 mod cedar;
 mod identity;
 pub mod invariants;
+mod ledger;
 mod lightning;
 mod load;
 mod mistake;
@@ -30,13 +31,14 @@ mod wallet;
 pub use args::ConfigArgs;
 pub use cedar::CedarConfig;
 pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
+pub use ledger::{LedgerConfig, ReconcileConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
     LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{
-    AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, SecretsConfig, SigningKeySource,
+    AdminConfig, Config, LogConfig, LogFormat, MasterKeySource, SecretsConfig, SigningKeySource,
 };
 pub use outside::{Outside, Process};
 pub use secret::Secret;

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use octroi_ledger::Store;
 use url::Url;
 
-use super::{LightningConfig, Secret, ServerConfig};
+use super::{LedgerConfig, LightningConfig, Secret, ServerConfig};
 
 /// Everything the gate needs to run, checked and with every default filled in.
 #[derive(Clone, Debug)]
@@ -32,15 +31,6 @@ pub struct Config {
     pub admin: AdminConfig,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// Where accounts and holds are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerConfig {
-    /// A SQLite file, relative to the working directory, or a PostgreSQL database.
-    pub store: Store,
-    /// Most writes that may wait for the disk at once, 1..=1 000 000; a call beyond that is refused.
-    pub queue: usize,
 }
 
 /// The keys that sign what the gate hands out.

@@ -6,11 +6,13 @@ mod invoices;
 mod keys;
 pub(crate) mod lightning;
 mod policy;
+mod reconcile;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use octroi_gate::invoices::InvoiceDesk;
+use octroi_gate::reconcile::Bookkeeper;
 use octroi_identity::SigningKeys;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
 use octroi_lightning::NodeError;
@@ -21,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, LightningConfig};
 pub use keys::{KeyError, Keys, create_key};
 pub use lightning::Node;
+pub(crate) use reconcile::scope;
 
 /// Most connections open at once on one listener.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -85,6 +88,7 @@ pub struct Gate {
     listener: Option<Listener>,
     admin: Option<Listener>,
     proxies: TrustedProxies,
+    bookkeeper: Arc<Bookkeeper>,
     metrics: bool,
     background: Vec<JoinHandle<()>>,
 }
@@ -131,11 +135,25 @@ impl Gate {
             };
             endpoints.push(Arc::new(endpoint::build(&parts).await?));
         }
-        let background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
+        let bookkeeper = reconcile::bookkeeper(&ledger, node.as_ref(), &config.ledger.reconcile);
+        let mut background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
+        background.push(tokio::spawn(Arc::clone(&bookkeeper).keep()));
         let metrics = config.admin.metrics;
         let operator = keys.operator.clone();
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
-        Ok(Self { endpoints, ledger, node, signing, operator, listener, admin, proxies, metrics, background })
+        Ok(Self {
+            endpoints,
+            ledger,
+            node,
+            signing,
+            operator,
+            listener,
+            admin,
+            proxies,
+            bookkeeper,
+            metrics,
+            background,
+        })
     }
 
     /// Where the gate listens.
@@ -155,6 +173,7 @@ impl Gate {
             let signing = self.signing.clone();
             Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), signing, self.metrics, anyone)
                 .with_operator(self.operator.clone())
+                .with_bookkeeper(Arc::clone(&self.bookkeeper))
         };
         let serving_admin = self.admin.take().map(|listener| {
             let routes = Arc::new(Routes::new(&[], admin(true)));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent;
+mod books;
 mod browser;
 mod clients;
 mod conformance;

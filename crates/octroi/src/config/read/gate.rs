@@ -4,20 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use ipnet::IpNet;
-use octroi_ledger::Store;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::super::reader::{Field, Section, shortened};
 use super::super::{
-    AdminConfig, Config, LedgerConfig, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig,
-    SigningKeySource,
+    AdminConfig, Config, LogConfig, LogFormat, MasterKeySource, Secret, SecretsConfig, SigningKeySource,
 };
-use super::{lightning, server};
+use super::{ledger, lightning, server};
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8402);
-const LEDGER_DEFAULT: &str = "octroi.db";
-const QUEUE_DEFAULT: usize = 10_000;
 const KEY_FILE: &str = "octroi.key";
 const SIGNING_KEYS_FILE: &str = "octroi-signing.json";
 /// As many as `octroi-l402` holds besides the current one.
@@ -29,7 +25,7 @@ pub(in super::super) fn config(root: Section<'_>) -> Option<Config> {
     let listen_on = if listen.is_given() { listen.socket() } else { Some(LISTEN_DEFAULT) };
     let (public_url, public_url_given) = public_url(&root, listen_on);
     let trusted_proxies = trusted_proxies(&root.field("trusted_proxies"));
-    let ledger = ledger(root.section("ledger"));
+    let ledger = ledger::read(root.section("ledger"));
     let beside_ledger =
         ledger.store.path().and_then(Path::parent).unwrap_or_else(|| Path::new("")).to_owned();
     let secrets = secrets(root.section("secrets"), &beside_ledger);
@@ -90,31 +86,6 @@ fn trusted_proxies(field: &Field<'_>) -> Vec<IpNet> {
         }
     }
     networks
-}
-
-fn ledger(section: Section<'_>) -> LedgerConfig {
-    let field = section.field("url");
-    let fix = "write \"sqlite://octroi.db\", or \"postgres://USER:PASSWORD@HOST/DATABASE\", or env:NAME or file:PATH";
-    // A secret because of the password that may be in it.
-    let url = if field.is_given() { field.secret() } else { None };
-    let (mut timeout, mut lease) = (octroi_ledger::DEFAULT_TIMEOUT, octroi_ledger::DEFAULT_LEASE);
-    if url.as_ref().is_some_and(|url| url.reveal().starts_with("postgres")) {
-        timeout = section.field("timeout_seconds").seconds(1..=60).unwrap_or(timeout);
-        lease = section.field("lease_seconds").seconds(5..=3_600).unwrap_or(lease);
-    } else {
-        section.only_with(&["timeout_seconds", "lease_seconds"], "a ledger in PostgreSQL");
-    }
-    let store = url.and_then(|url| match Store::parse(url.reveal(), timeout, lease) {
-        Ok(store) => Some(store),
-        Err(why) => {
-            field.spot.wrong(why.to_string(), fix);
-            None
-        }
-    });
-    let store = store.unwrap_or_else(|| Store::sqlite(LEDGER_DEFAULT));
-    let queue = section.field("queue").number(1..=1_000_000, "waiting writes").unwrap_or(QUEUE_DEFAULT);
-    section.finish();
-    LedgerConfig { store, queue }
 }
 
 const KEY_FIX: &str =

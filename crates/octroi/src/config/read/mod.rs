@@ -3,6 +3,7 @@
 mod cedar;
 mod gate;
 mod identity;
+mod ledger;
 mod lightning;
 mod payment;
 mod policy;

@@ -73,6 +73,16 @@ impl Launch {
         command
     }
 
+    /// Another command of `octroi`, with this configuration as its last argument unless it names its own files.
+    pub(crate) fn octroi(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        command.args(words).current_dir(self.folder.path());
+        if words.len() < 3 {
+            command.arg(&self.file);
+        }
+        command
+    }
+
     /// Where it runs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -132,6 +142,18 @@ impl Gate {
     pub(crate) fn kill(mut self) -> Launch {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.launch.clone()
+    }
+
+    /// Ends the process as an operator does, and waits for its end.
+    pub(crate) fn stop(mut self) -> Launch {
+        let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(asked.success() && self.child.wait().unwrap().success());
+        self.launch.clone()
+    }
+
+    /// What it was started with.
+    pub(crate) fn launch(&self) -> Launch {
         self.launch.clone()
     }
 

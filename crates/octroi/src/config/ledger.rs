@@ -1,0 +1,31 @@
+//! The ledger's part of the configuration.
+
+use std::time::Duration;
+
+use octroi_ledger::Store;
+
+/// Where accounts and holds are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// A SQLite file, relative to the working directory, or a PostgreSQL database.
+    pub store: Store,
+    /// Most writes that may wait for the disk at once, 1..=1 000 000; a call beyond that is refused.
+    pub queue: usize,
+    /// How the books are compared with the Lightning node.
+    pub reconcile: ReconcileConfig,
+}
+
+/// How the books are compared with the Lightning node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconcileConfig {
+    /// How often a running gate does it, 60 seconds to a week; `None`: only when it is asked to.
+    pub every: Option<Duration>,
+    /// How far back it looks, 1 to 366 days.
+    pub reach: Duration,
+    /// Whether a running gate books what it finds missing by itself.
+    pub apply: bool,
+    /// A hold that is open for longer is named, 60 seconds to a day.
+    pub hold_age: Duration,
+    /// The node is asked about at most so many invoices in one look, 1..=1 000 000.
+    pub lookups_max: u64,
+}

@@ -1,0 +1,84 @@
+//! A ledger that lost a payment is told of it by the node: `octroi ledger reconcile`, with a gate and without.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Launch, Market};
+
+/// When a difference is left.
+const DIFFERS: i32 = 4;
+
+/// Runs `octroi ledger reconcile … --json` on this gate's configuration; its exit code and what it printed.
+async fn reconcile(launch: &Launch, args: &[&str]) -> (i32, Value) {
+    let mut command = launch.octroi(&["ledger", "reconcile"]);
+    command.args(args).arg("--json");
+    let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let (out, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let code = done.status.code().unwrap();
+    (code, serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}\n{said}")))
+}
+
+/// Puts an older copy of the ledger in its place.
+fn restore(folder: &Path) {
+    for rest in ["octroi.db-wal", "octroi.db-shm"] {
+        let _ = std::fs::remove_file(folder.join(rest));
+    }
+    std::fs::copy(folder.join("copy.db"), folder.join("octroi.db")).unwrap();
+}
+
+/// Whether a payment over this is named as missing.
+fn misses(reply: &Value, msat: u64) -> bool {
+    let findings = reply["books"]["findings"].as_array().unwrap();
+    findings.iter().any(|one| one["kind"] == "not_credited" && one["msat"] == msat)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_restored_from_before_a_payment_gets_it_back_once() {
+    let mut market = Market::open(&[]).await;
+    let caller = market.caller.clone();
+    let query = || caller.call("data_query", json!({"query": "carts"}));
+    let launch = market.gate.launch();
+    let (code, well) = reconcile(&launch, &[]).await;
+    assert_eq!((code, &well["books"]["findings"]), (0, &json!([])), "{well}");
+
+    let challenge = query().header("octroi-calls", "2").send().await.challenge();
+    let another = query().send().await.challenge();
+    let mut backup = launch.octroi(&["ledger", "backup", "copy.db", "octroi.db"]);
+    assert!(backup.status().unwrap().success());
+    let credential = market.pay(&challenge).await;
+    // A node tells of its very last payment again when it is started. This one is that, or is found missing like the other.
+    let last = market.pay(&another).await;
+    query().paid(&credential).send().await.worked();
+
+    let launch = market.gate.stop();
+    restore(launch.folder());
+    // Nobody listens: the command asks the node itself, and changes nothing.
+    let (code, books) = reconcile(&launch, &[]).await;
+    assert!(code == DIFFERS && misses(&books, 2 * 1700), "{books}");
+
+    market.gate = launch.clone().start().await;
+    let (code, books) = reconcile(&launch, &[]).await;
+    assert!(code == DIFFERS && misses(&books, 2 * 1700), "{books}");
+    let (code, books) = reconcile(&launch, &["--apply"]).await;
+    assert_eq!((code, &books["books"]["findings"]), (0, &json!([])), "{books}");
+    let credited = books["acted"]["credited"].clone();
+    assert!(credited == 1 || credited == 2, "{books}");
+    let (code, books) = reconcile(&launch, &["--apply"]).await;
+    assert_eq!((code, &books["acted"]["credited"]), (0, &json!(0)), "{books}");
+
+    let get = async |path: &str| reqwest::get(format!("{}{path}", market.gate.admin)).await.unwrap();
+    assert_eq!(get("/ledger/reconciliation").await.json::<Value>().await.unwrap()["findings"], json!([]));
+    let metrics = get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains(&format!("octroi_reconcile_credited_total {credited}")), "{metrics}");
+
+    // What was called since the copy is forgotten with it, in the payer's favour.
+    for _ in 0..2 {
+        query().paid(&credential).send().await.worked();
+    }
+    query().paid(&last).send().await.worked();
+    market.reconnect().await;
+    query().paid(&credential).send().await.refused(402, "CREDENTIAL_SPENT");
+    let ledger = market.gate.ledger().await;
+    assert_eq!((&ledger["received_msat"], &ledger["credit_msat"]), (&json!(3 * 1700), &json!(0)), "{ledger}");
+}
