@@ -33,7 +33,7 @@ enum LedgerCommand {
     /// Check every promise of the ledger; exits with 4 if one is broken.
     Verify(FileArgs),
     /// Compare the ledger with the Lightning node and with itself; exits with 4 if something differs.
-    Reconcile(reconcile::ReconcileArgs),
+    Reconcile(Box<reconcile::ReconcileArgs>),
     /// The newest calls that have ended.
     Calls(RowArgs),
     /// The newest accounts.
