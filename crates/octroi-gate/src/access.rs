@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::Method;
 use octroi_identity::Caller;
 
-use crate::credentials::Presented;
+use crate::credentials::{Presented, Proof, Token, TokenScheme};
 use crate::desk::{Needs, Shown};
 use crate::gate::Gate;
 use crate::policy::{Judgement, Question, Rule, SubjectKind};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::till::Vouch;
 
 /// A request, as far as it matters who makes it.
 pub(crate) struct Asking<'a> {
@@ -27,23 +28,33 @@ pub(crate) struct Asking<'a> {
     pub(crate) now: u64,
 }
 
+/// Who makes a request.
+#[derive(Default)]
+pub(crate) struct Who {
+    /// Nobody, where no token was shown and none was needed.
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// The token that the caller's credential stands for, where it showed none itself.
+    pub(crate) vouch: Option<Arc<Vouch>>,
+}
+
 impl Gate {
     /// Who makes the request, if the request is for them.
     ///
     /// # Errors
     /// 401 where another token would help, 403 where none would, 503 where nobody can tell.
-    pub(crate) async fn admit(&self, asking: &Asking<'_>) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
+    pub(crate) async fn admit(&self, asking: &Asking<'_>) -> Result<Who, Box<Refusal>> {
         let rule = asking.rule;
         if rule.forbidden {
             return Err(forbidden("the policy of this server lets nobody call this"));
         }
-        let caller = self.caller(asking).await?;
+        let who = self.who(asking).await?;
+        let caller = &who.caller;
         if let Some(caller) = caller.as_deref()
             && let Some(missing) = rule.standing.missing(caller)
         {
             return Err(forbidden(format!("this call is for callers with {missing}")));
         }
-        let (Some(fine), Some((kind, name))) = (&self.rules, asking.subject) else { return Ok(caller) };
+        let (Some(fine), Some((kind, name))) = (&self.rules, asking.subject) else { return Ok(who) };
         let question = Question {
             kind,
             name,
@@ -57,7 +68,7 @@ impl Gate {
             now: asking.now,
         };
         match fine.judge(&question) {
-            Judgement::Permitted => Ok(caller),
+            Judgement::Permitted => Ok(who),
             Judgement::Denied(_) if caller.is_none() && self.identity().is_some() => {
                 Err(self.nobody(rule, asking.now))
             }
@@ -104,13 +115,40 @@ impl Gate {
         rule.asks_who() || self.identity().is_some_and(|desk| desk.is_everywhere())
     }
 
-    async fn caller(&self, asking: &Asking<'_>) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
+    async fn who(&self, asking: &Asking<'_>) -> Result<Who, Box<Refusal>> {
+        let needs = self.needs(asking.rule, asking.now);
         // Without an identity desk nobody here can judge a token; it is taken off and ignored.
         if let (Some(token), Some(desk)) = (&asking.presented.token, self.identity()) {
             let shown = Shown { token, possessions: &asking.presented.possessions, method: asking.method };
-            return desk.judge(&shown, self.needs(asking.rule, asking.now)).await.map(Some);
+            let caller = desk.judge(&shown, needs).await?;
+            return Ok(Who { caller: Some(caller), vouch: None });
         }
-        if self.needs_token(asking.rule) { Err(self.nobody(asking.rule, asking.now)) } else { Ok(None) }
+        if let (Some(vouch), Some(desk)) = (self.vouch(asking), self.identity()) {
+            let token = Token { scheme: TokenScheme::Bearer, text: vouch.token.as_str().into() };
+            let shown = Shown { token: &token, possessions: &[], method: asking.method };
+            let caller = desk.judge(&shown, needs).await?;
+            // The same text may have come to mean somebody else at an issuer that is asked about every token.
+            if caller.principal == vouch.principal {
+                return Ok(Who { caller: Some(caller), vouch: Some(vouch) });
+            }
+        }
+        if self.needs_token(asking.rule) {
+            Err(self.nobody(asking.rule, asking.now))
+        } else {
+            Ok(Who::default())
+        }
+    }
+
+    /// The access token that the credential stands for which was shown in its place, where the rule lets it.
+    fn vouch(&self, asking: &Asking<'_>) -> Option<Arc<Vouch>> {
+        let Some(Proof::Credential(credential)) = &asking.presented.proof else { return None };
+        let (_, name) = asking.subject.filter(|_| self.may_vouch(asking.rule))?;
+        self.till()?.vouch(credential, (&self.service, name, asking.arguments), asking.now)
+    }
+
+    /// Whether credentials for such a call may stand for an access token: only where one makes a difference.
+    pub(crate) fn may_vouch(&self, rule: &Rule) -> bool {
+        rule.selling.vouch && rule.price.is_some() && (self.needs_token(rule) || self.rules.is_some())
     }
 
     /// 401 for a request without a token.

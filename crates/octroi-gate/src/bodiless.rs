@@ -11,7 +11,7 @@ use octroi_identity::Caller;
 use octroi_mcp::era::Era;
 use octroi_mcp::headers::SESSION_ID;
 
-use crate::access::Asking;
+use crate::access::{Asking, Who};
 use crate::body::{GateBody, Watch};
 use crate::credentials;
 use crate::exchange::{forward, is_event_stream};
@@ -70,12 +70,13 @@ async fn admit(
     peer: Option<IpAddr>,
     now: u64,
 ) -> Result<(Option<Arc<Caller>>, Option<HeaderValue>), Box<Refusal>> {
-    let presented = credentials::read_headers(&parts.headers)
+    let presented = credentials::read_headers(&parts.headers, gate.carriers)
         .map_err(|error| Refusal::new(Reason::MalformedRequest, error.to_string()))?;
     let method = &parts.method;
     let asking =
         Asking { presented: &presented, method, rule: &OPEN, subject: None, arguments: None, peer, now };
-    let caller = gate.admit(&asking).await?;
-    let authorization = gate.authorization(caller.as_ref(), &presented, now).await?;
+    let Who { caller, .. } = gate.admit(&asking).await?;
+    let token = presented.token.as_ref().map(|token| &*token.text);
+    let authorization = gate.authorization(caller.as_ref(), token, now).await?;
     Ok((caller, authorization))
 }

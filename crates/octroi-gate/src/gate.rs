@@ -5,125 +5,32 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method};
 use octroi_identity::Caller;
 use octroi_l402::Msat;
 use octroi_ledger::Answer;
 use octroi_mcp::era::Era;
-use octroi_mcp::headers;
-use octroi_mcp::json;
 use octroi_mcp::message::Message;
 use octroi_mcp::method::{self, Subject};
 
-use crate::access::Asking;
+use crate::access::{Asking, Who};
 use crate::charge::Charge;
 use crate::counters::Counters;
-use crate::credentials::{self, Presented};
+use crate::credentials::{self, Carriers, Presented, TokenScheme};
 use crate::desk::IdentityDesk;
 use crate::forward::RequestHeaders;
 use crate::introduction::Introduction;
 use crate::limit::Limiter;
 use crate::on_behalf::OnBehalf;
 use crate::own_tools::{self, OwnTools};
+use crate::parts::{ChallengeStyle, GateParts, Limits, ListStyle};
 use crate::policy::{FineRules, OPEN, Policy, Rule, SubjectKind};
 use crate::price::Price;
 use crate::reason::Reason;
-use crate::refusal::{Form, Forms, Refusal};
+use crate::refusal::Refusal;
 use crate::sessions::{Session, Sessions};
-use crate::till::{Sale, Till};
-
-/// How the gate tells a caller what is missing: a payment, or an access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChallengeStyle {
-    /// As the caller can read it. A price: HTTP 402, except to plain MCP clients. An identity: HTTP 401 or 403, except to
-    /// those that do not see HTTP.
-    Auto,
-    /// Always by an HTTP status.
-    Http,
-    /// Always a tool result with `isError: true`.
-    InBand,
-}
-
-/// What lists show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ListStyle {
-    /// Everything but the tools that nobody may call, to everybody: who may not call a tool yet can find out how.
-    #[default]
-    Open,
-    /// To each caller what it may call.
-    Filtered,
-}
-
-/// The bounds of one exchange.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Longest request body, in bytes.
-    pub body_bytes_max: usize,
-    /// Longest JSON reply or single stream event of the upstream, in bytes.
-    pub reply_bytes_max: usize,
-    /// Depth and size of the JSON in a request.
-    pub json: json::Limits,
-}
-
-/// What makes up a gate.
-pub struct GateParts {
-    /// The name of the service: what its credentials are good for (`services=` caveat) and what the ledger books on.
-    pub service: String,
-    /// The owner's rules.
-    pub policy: Policy,
-    /// Who judges access tokens; `None` where no rule asks for one.
-    pub identity: Option<IdentityDesk>,
-    /// Rules beyond the policy's table; `None` where there are none.
-    pub rules: Option<Arc<dyn FineRules>>,
-    /// Who takes payment; `None` where nothing has a price.
-    pub till: Option<Arc<Till>>,
-    /// Tools that the gate answers itself.
-    pub own_tools: Option<Arc<dyn OwnTools>>,
-    /// How a price is told.
-    pub challenge: ChallengeStyle,
-    /// How it is told that an access token is missing or not good enough.
-    pub identity_challenge: ChallengeStyle,
-    /// What lists show.
-    pub lists: ListStyle,
-    /// Which request headers reach the upstream.
-    pub request_headers: RequestHeaders,
-    /// What the upstream is told of callers.
-    pub introduction: Introduction,
-    /// Where callers' tokens are exchanged for the upstream's; `None`: the upstream gets none.
-    pub on_behalf: Option<OnBehalf>,
-    /// The bounds of one exchange.
-    pub limits: Limits,
-}
-
-impl GateParts {
-    /// A gate that judges by `policy` alone: it identifies nobody, sells nothing and tells its upstream nothing. What a
-    /// program wants besides is set field by field.
-    pub fn new(service: impl Into<String>, policy: Policy) -> Self {
-        Self {
-            service: service.into(),
-            policy,
-            identity: None,
-            rules: None,
-            till: None,
-            own_tools: None,
-            challenge: ChallengeStyle::Auto,
-            identity_challenge: ChallengeStyle::Auto,
-            lists: ListStyle::Open,
-            request_headers: RequestHeaders::default(),
-            introduction: Introduction::default(),
-            on_behalf: None,
-            limits: Limits::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    /// 4 MiB for a request, 16 MiB for a reply.
-    fn default() -> Self {
-        Self { body_bytes_max: 4 << 20, reply_bytes_max: 16 << 20, json: json::Limits::default() }
-    }
-}
+use crate::till::{BearerToken, Sale, Till, Vouch};
 
 /// The gate in front of one MCP server.
 pub struct Gate {
@@ -134,14 +41,15 @@ pub struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) introduction: Introduction,
     pub(crate) on_behalf: Option<OnBehalf>,
+    pub(crate) carriers: Carriers,
     pub(crate) counters: Counters,
     request_headers: RequestHeaders,
     policy: Policy,
     identity: Option<IdentityDesk>,
     till: Option<Arc<Till>>,
     own_tools: Option<Arc<dyn OwnTools>>,
-    challenge: ChallengeStyle,
-    identity_challenge: ChallengeStyle,
+    pub(crate) challenge: ChallengeStyle,
+    pub(crate) identity_challenge: ChallengeStyle,
     limiter: Limiter,
     hasher: RandomState,
 }
@@ -166,6 +74,8 @@ pub struct Call<'a, 'm> {
 pub struct Admission {
     /// Who calls, where a token was shown.
     pub caller: Option<Arc<Caller>>,
+    /// The access token that the caller's credential stands for, where it showed none itself.
+    pub(crate) vouch: Option<Arc<Vouch>>,
     /// What is held for the call, where it has a price.
     pub charge: Option<Charge>,
     /// The place of the gate's own tool that answers the call instead of the upstream.
@@ -188,6 +98,7 @@ impl Gate {
             request_headers: parts.request_headers,
             introduction: parts.introduction,
             on_behalf: parts.on_behalf,
+            carriers: parts.carriers,
             counters: Counters::default(),
             policy: parts.policy,
             identity: parts.identity,
@@ -261,10 +172,12 @@ impl Gate {
             peer: call.peer,
             now,
         };
-        let caller = self.admit(&asking).await?;
+        let who = self.admit(&asking).await?;
+        let bearer = self.bearer(call.presented, rule, &who);
+        let Who { caller, vouch } = who;
         let session = self.session(call.session, call.era, caller.as_deref())?;
         let Some(subject) = subject else {
-            return Ok(Admission { caller, charge: None, own_tool, session, answer: None });
+            return Ok(Admission { caller, vouch, charge: None, own_tool, session, answer: None });
         };
         let (_, name) = named(subject);
         self.limit_rate(rule, name, caller.as_deref(), call.peer)?;
@@ -285,6 +198,7 @@ impl Gate {
                     rule,
                     arguments: call.message.params.arguments,
                     owner: caller.as_ref().map(|caller| caller.principal),
+                    bearer,
                     session: call.session.map(|session| self.session_key(call.peer, session)),
                     peer: call.peer,
                     calls: call.presented.calls,
@@ -296,6 +210,7 @@ impl Gate {
                     Err(answer) => {
                         return Ok(Admission {
                             caller,
+                            vouch,
                             charge: None,
                             own_tool,
                             session,
@@ -306,7 +221,7 @@ impl Gate {
             }
         };
         self.counters.admitted(charge.is_some());
-        Ok(Admission { caller, charge, own_tool, session, answer: None })
+        Ok(Admission { caller, vouch, charge, own_tool, session, answer: None })
     }
 
     /// Who sends a request that is no MCP message (the free door's addresses), where a token was shown.
@@ -318,11 +233,22 @@ impl Gate {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Option<Arc<Caller>>, Box<Refusal>> {
-        let presented = credentials::read_headers(headers)
+        let presented = credentials::read_headers(headers, self.carriers)
             .map_err(|error| Box::new(Refusal::new(Reason::MalformedRequest, error.to_string())))?;
         let now = unix_seconds();
         let (presented, rule) = (&presented, &OPEN);
-        self.admit(&Asking { presented, method, rule, subject: None, arguments: None, peer: None, now }).await
+        let asking = Asking { presented, method, rule, subject: None, arguments: None, peer: None, now };
+        Ok(self.admit(&asking).await?.caller)
+    }
+
+    /// The access token that a credential for this call may stand for, and when it ends. One that is bound to its sender's key
+    /// is not among them: a credential would take that key's place. Nor is one that a credential stands for already: it
+    /// would never end.
+    fn bearer<'p>(&self, presented: &'p Presented<'_>, rule: &Rule, who: &Who) -> Option<BearerToken<'p>> {
+        let (token, caller) = (presented.token.as_ref()?, who.caller.as_ref()?);
+        let plain = token.scheme == TokenScheme::Bearer && !caller.is_sender_constrained();
+        (plain && who.vouch.is_none() && self.may_vouch(rule))
+            .then(|| BearerToken { text: &token.text, expires_at: caller.expires_at })
     }
 
     /// Judged after identity, so that nobody can use up another one's allowance.
@@ -368,52 +294,6 @@ impl Gate {
         }
         Ok(())
     }
-
-    /// How refusals are said to this caller; `sees_http` is off where no HTTP lies between the gate and the caller.
-    pub(crate) fn forms(
-        &self,
-        presented: &Presented<'_>,
-        headers: &HeaderMap,
-        message: &Message<'_>,
-        sees_http: bool,
-    ) -> Forms {
-        let tool_result = message.method == "tools/call";
-        let payment_in_band = match self.challenge {
-            ChallengeStyle::Http => false,
-            ChallengeStyle::InBand => true,
-            ChallengeStyle::Auto => !presented.speaks_402 && is_plain_mcp_client(headers, message),
-        };
-        // Only a tool's result has a place for such a refusal; of other methods every client looks at the status.
-        let identity_in_band = tool_result
-            && match self.identity_challenge {
-                ChallengeStyle::Http => false,
-                ChallengeStyle::InBand => true,
-                ChallengeStyle::Auto => !sees_http || presented.token_in_meta || is_chatgpt(headers),
-            };
-        let form = |in_band| if in_band { Form::InBand { tool_result } } else { Form::Http };
-        Forms { payment: form(payment_in_band), identity: form(identity_in_band) }
-    }
-}
-
-/// Whether the caller is ChatGPT, which asks its user to sign in when a tool's result says so, not on a 401.
-fn is_chatgpt(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-    agent.starts_with(b"openai-mcp")
-}
-
-/// Whether the caller looks like an MCP library, none of which hands a 402 to its application.
-///
-/// Such a library lists both media types (MCP basic/transports: a client MUST) and says which protocol it negotiated: through
-/// a session, a version header, or its name in `_meta`. A caller that does none of this is somebody's HTTP client.
-fn is_plain_mcp_client(headers: &HeaderMap, message: &Message<'_>) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let both = accept.contains("application/json") && accept.contains("text/event-stream");
-    let introduced = headers.contains_key(headers::SESSION_ID)
-        || match &message.params.meta {
-            Some(meta) if meta.protocol_version().is_some() => meta.client_info().is_some(),
-            _ => headers.contains_key(headers::PROTOCOL_VERSION),
-        };
-    both && introduced
 }
 
 /// The part of an address that one household has: all of IPv4, the first 64 bits of IPv6.
@@ -449,7 +329,7 @@ pub(crate) fn unix_seconds() -> u64 {
     unix_millis() / 1000
 }
 
-fn unix_millis() -> u64 {
+pub(crate) fn unix_millis() -> u64 {
     // A clock before 1970 makes every credential look not yet expired but every token not yet valid: closed enough.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
 }

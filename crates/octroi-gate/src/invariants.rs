@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use octroi_mcp::json::Limits;
 use octroi_mcp::message::{self, Message};
 
-use crate::credentials::{self, META_KEYS};
+use crate::credentials::{self, Carriers, META_KEYS};
 use crate::forward::RequestHeaders;
 use crate::till::{AccessTokens, WorkClaims};
 
@@ -39,9 +39,9 @@ pub fn credentials(headers: &str, body: &[u8]) {
             map.append(name, value);
         }
     }
-    let _ = credentials::read_headers(&map);
+    let _ = credentials::read_headers(&map, Carriers::ALL);
     if let Ok(message) = message::scan(body, &Limits::default()) {
-        let _ = credentials::read(&map, &message);
+        let _ = credentials::read(&map, &message, Carriers::ALL);
         nothing_is_left(&message);
     }
     RequestHeaders::default().keep_allowed(&mut map);

@@ -15,6 +15,7 @@ mod counters;
 pub mod credentials;
 mod desk;
 mod exchange;
+mod forms;
 mod forward;
 mod gate;
 mod introduction;
@@ -24,6 +25,7 @@ mod limit;
 mod listing;
 mod on_behalf;
 mod own_tools;
+mod parts;
 pub mod policy;
 pub mod price;
 mod reason;
@@ -40,17 +42,18 @@ pub use charge::{Answered, Charge, Settled};
 pub use counters::Counters;
 pub use desk::{IdentityDesk, Possession};
 pub use forward::RequestHeaders;
-pub use gate::{Admission, Call, ChallengeStyle, Gate, GateParts, Limits, ListStyle};
+pub use gate::{Admission, Call, Gate};
 pub use introduction::Introduction;
 pub use limit::Rate;
 pub use listing::{PRICE_KEY, announced, announcement};
 pub use on_behalf::OnBehalf;
 pub use own_tools::{OwnFuture, OwnReply, OwnTool, OwnTools};
+pub use parts::{ChallengeStyle, GateParts, Limits, ListStyle};
 pub use reason::Reason;
 pub use receipts::{RECEIPT_KEY, ReceiptDesk, SignedReceipt};
 pub use refusal::{Form, Forms, IDENTITY_REQUIRED_KEY, PAYMENT_REQUIRED_KEY, Refusal, WWW_AUTHENTICATE_KEY};
 pub use service::{GateLayer, GateService, Inner, InnerBody, RequestBody};
 pub use till::{
-    AccessTokens, BadToken, Bind, Budget, Budgets, KeyRejected, Tallied, Till, TillSettings, WorkAsk,
-    WorkClaims, WorkDesk, WorkGrant, WorkSettings, challenge_json,
+    AccessTokens, BadToken, Bind, Budget, Budgets, FailedPayments, Failure, KeyRejected, RECOVER_MAX,
+    Tallied, Till, TillSettings, WorkAsk, WorkClaims, WorkDesk, WorkGrant, WorkSettings, challenge_json,
 };

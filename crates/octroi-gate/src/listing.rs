@@ -9,8 +9,9 @@ use octroi_mcp::json as raw_json;
 use octroi_mcp::lists::{self, Edit, List};
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, ListStyle, unix_seconds};
+use crate::gate::{Gate, unix_seconds};
 use crate::own_tools;
+use crate::parts::ListStyle;
 use crate::policy::{Rule, SubjectKind};
 use crate::price::{Held, Metered, Price};
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::HeaderValue;
 use octroi_identity::{Caller, ExchangeError, ExchangeTarget, Subject, TokenExchange};
 
-use crate::credentials::Presented;
 use crate::gate::Gate;
 use crate::policy::OPEN;
 use crate::reason::Reason;
@@ -31,14 +30,14 @@ impl Gate {
     pub(crate) async fn authorization(
         &self,
         caller: Option<&Arc<Caller>>,
-        presented: &Presented<'_>,
+        token: Option<&str>,
         now: u64,
     ) -> Result<Option<HeaderValue>, Box<Refusal>> {
-        let (Some(on_behalf), Some(caller), Some(token)) = (&self.on_behalf, caller, &presented.token) else {
+        let (Some(on_behalf), Some(caller), Some(token)) = (&self.on_behalf, caller, token) else {
             return Ok(None);
         };
         // A caller that is bound to a key has proved to hold it: the desk admits no other.
-        let subject = Subject { token: &token.text, caller, proven: caller.is_sender_constrained() };
+        let subject = Subject { token, caller, proven: caller.is_sender_constrained() };
         let exchanged = on_behalf.exchange.exchange(subject, &on_behalf.target, now).await;
         let token = exchanged.map_err(|error| self.not_exchanged(&error, now))?;
         let value = HeaderValue::from_str(&format!("Bearer {}", token.token.reveal()));

@@ -193,7 +193,7 @@ where
         Ok(era) => era,
         Err(refusal) => return refuse(gate, *refusal, message.id, Era::Modern, Forms::HTTP),
     };
-    let presented = match credentials::read(&parts.headers, &message) {
+    let presented = match credentials::read(&parts.headers, &message, gate.carriers) {
         Ok(presented) => presented,
         Err(error) => {
             let refusal = Refusal::new(Reason::MalformedRequest, error.to_string());
@@ -230,9 +230,13 @@ struct Admitted {
 
 async fn admit(gate: &Gate, call: &Call<'_, '_>) -> Result<Admitted, Box<Refusal>> {
     let (admission, now) = (gate.judge(call).await?, unix_seconds());
-    let authorization = match admission.own_tool {
-        Some(_) => None,
-        None => gate.authorization(admission.caller.as_ref(), call.presented, now).await?,
+    // Where nothing is forwarded, no token is asked for: a tool of the gate's own, or an answer given again.
+    let authorization = if admission.own_tool.is_some() || admission.answer.is_some() {
+        None
+    } else {
+        let vouched = admission.vouch.as_ref().map(|vouch| vouch.token.as_str());
+        let token = call.presented.token.as_ref().map(|token| &*token.text).or(vouched);
+        gate.authorization(admission.caller.as_ref(), token, now).await?
     };
     let as_dpop = call.presented.token.as_ref().is_some_and(|token| token.scheme == TokenScheme::Dpop);
     Ok(Admitted { admission, authorization, as_dpop, now })

@@ -139,6 +139,15 @@ impl Terms {
         self
     }
 
+    /// The same terms until another end, for a token that is minted anew for the same account. It stands for nobody any
+    /// more: whoever renews it shows who he is, and the token is bound to the same principal as before.
+    #[must_use]
+    pub const fn renewed(mut self, valid_until: u64) -> Self {
+        self.valid_until = Some(valid_until);
+        self.vouched_principal = None;
+        self
+    }
+
     /// Whether a call of `tool` with these arguments for this principal is within the terms. Expiry, price and count
     /// are not judged here.
     ///

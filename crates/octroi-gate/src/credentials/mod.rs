@@ -10,6 +10,7 @@
 //! refused, because whichever the gate chose, somebody along the way might have judged by the other.
 
 mod authorization;
+mod carriers;
 mod payment;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use octroi_mcp::json;
 use octroi_mcp::message::{Message, Meta};
 
 use authorization::{Scheme, credentials};
+pub use carriers::Carriers;
 pub use payment::Proof;
 
 /// `_meta` key of an access token, as LeanMCP's clients send it: `{"type":"bearer","token":…}`.
@@ -90,6 +92,10 @@ pub struct Presented<'a> {
     pub retry: Option<Cow<'a, str>>,
     /// Whether some header shows that the caller handles HTTP 402 itself.
     pub speaks_402: bool,
+    /// What is read.
+    carriers: Carriers,
+    /// A carrier that is shut and held a payment credential.
+    shut: Option<&'static str>,
 }
 
 /// Why the credentials cannot even be judged. The caller's fault.
@@ -117,7 +123,7 @@ pub enum CredentialsError {
     Idempotency,
 }
 
-/// Reads every carrier.
+/// Reads every carrier that is let in.
 ///
 /// # Errors
 /// [`CredentialsError`] where carriers contradict each other or cannot be read. A *payment* credential that cannot be
@@ -125,11 +131,13 @@ pub enum CredentialsError {
 pub fn read<'p, 'm: 'p>(
     headers: &'p HeaderMap,
     message: &Message<'m>,
+    carriers: Carriers,
 ) -> Result<Presented<'p>, CredentialsError> {
-    let mut presented = read_headers(headers)?;
+    let mut presented = Presented::of_headers(headers, carriers)?;
     if let Some(meta) = &message.params.meta {
         presented.read_meta(meta)?;
     }
+    presented.name_shut_carrier();
     Ok(presented)
 }
 
@@ -137,36 +145,58 @@ pub fn read<'p, 'm: 'p>(
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_headers(headers: &HeaderMap) -> Result<Presented<'_>, CredentialsError> {
-    let mut presented = Presented::default();
-    for value in headers.get_all(AUTHORIZATION) {
-        let text = value.to_str().map_err(|_| CredentialsError::NotText("authorization"))?;
-        for (scheme, credential) in credentials(text) {
-            match scheme {
-                Scheme::Bearer => presented.add_token(TokenScheme::Bearer, credential.into())?,
-                Scheme::Dpop => presented.add_token(TokenScheme::Dpop, credential.into())?,
-                Scheme::L402 => {
-                    presented.speaks_402 = true;
-                    presented.add_proof(Proof::from_credential(credential))?;
-                }
-                Scheme::Identity | Scheme::Payment => {}
-            }
-        }
-    }
-    // Most requests carry no other header of ours; one look at each name is cheaper than ten look-ups.
-    for (name, value) in headers {
-        presented.read_header(name.as_str(), value)?;
-    }
+pub fn read_headers(headers: &HeaderMap, carriers: Carriers) -> Result<Presented<'_>, CredentialsError> {
+    let mut presented = Presented::of_headers(headers, carriers)?;
+    presented.name_shut_carrier();
     Ok(presented)
 }
 
 impl<'a> Presented<'a> {
+    fn of_headers(headers: &'a HeaderMap, carriers: Carriers) -> Result<Self, CredentialsError> {
+        let mut presented = Self { carriers, ..Self::default() };
+        for value in headers.get_all(AUTHORIZATION) {
+            let text = value.to_str().map_err(|_| CredentialsError::NotText("authorization"))?;
+            for (scheme, credential) in credentials(text) {
+                match scheme {
+                    Scheme::Bearer => presented.add_token(TokenScheme::Bearer, credential.into())?,
+                    Scheme::Dpop => presented.add_token(TokenScheme::Dpop, credential.into())?,
+                    Scheme::L402 => {
+                        presented.speaks_402 = true;
+                        presented.add_proof(Proof::from_credential(credential))?;
+                    }
+                    Scheme::Identity | Scheme::Payment => {}
+                }
+            }
+        }
+        // Most requests carry no other header of ours; one look at each name is cheaper than ten look-ups.
+        for (name, value) in headers {
+            presented.read_header(name.as_str(), value)?;
+        }
+        Ok(presented)
+    }
+
+    /// Whoever shows a credential where none is taken is told so, unless another one was taken.
+    fn name_shut_carrier(&mut self) {
+        if let (None, Some(carrier)) = (&self.proof, self.shut) {
+            let text = format!("this server takes no credentials from `{carrier}`");
+            self.proof = Some(Proof::Unreadable(text));
+        }
+    }
+
     fn read_header(&mut self, name: &str, value: &'a http::HeaderValue) -> Result<(), CredentialsError> {
         let text = |label| value.to_str().map_err(|_| CredentialsError::NotText(label));
         match name {
+            COMPOSITE if !self.carriers.composite => {
+                self.shut = Some("X-MCP-Auth-Composite");
+                Ok(())
+            }
             COMPOSITE => self.read_composite(text(COMPOSITE)?),
             DPOP => {
                 self.possessions.push(text(DPOP)?);
+                Ok(())
+            }
+            PAYMENT_AUTHORIZATION if !self.carriers.payment_authorization => {
+                self.shut = Some("Payment-Authorization");
                 Ok(())
             }
             PAYMENT_AUTHORIZATION => {
@@ -198,6 +228,10 @@ impl<'a> Presented<'a> {
                 self.speaks_402 = true;
                 Ok(())
             }
+            _ if MACAROON.contains(&name) && !self.carriers.macaroon => {
+                self.shut = Some("Macaroon");
+                Ok(())
+            }
             _ if MACAROON.contains(&name) => {
                 self.speaks_402 = true;
                 self.add_proof(Proof::from_macaroon_hex(text("macaroon")?.trim()))
@@ -221,7 +255,7 @@ impl<'a> Presented<'a> {
     }
 
     fn read_meta<'m: 'a>(&mut self, meta: &Meta<'m>) -> Result<(), CredentialsError> {
-        if let Some(member) = meta.get(META_AUTHORIZATION) {
+        if let Some(member) = meta.get(META_AUTHORIZATION).filter(|_| self.carriers.meta) {
             let kind = json::get(member.value, "type").and_then(json::string);
             let token = json::get(member.value, "token").and_then(json::string);
             let (Some(kind), Some(token)) = (kind, token) else {
@@ -233,8 +267,10 @@ impl<'a> Presented<'a> {
             self.token_in_meta = self.token.is_none();
             self.add_token(TokenScheme::Bearer, token)?;
         }
-        if let Some(member) = meta.get(META_PAYMENT) {
-            self.add_proof(Proof::from_meta(member.value))?;
+        match meta.get(META_PAYMENT) {
+            Some(member) if self.carriers.meta => self.add_proof(Proof::from_meta(member.value))?,
+            Some(_) => self.shut = Some("_meta"),
+            None => {}
         }
         if let Some(member) = meta.get(META_IDEMPOTENCY) {
             self.add_retry(json::string(member.value).ok_or(CredentialsError::Idempotency)?)?;

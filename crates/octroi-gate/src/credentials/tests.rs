@@ -42,7 +42,7 @@ fn found(
 ) -> Result<(Option<String>, Option<Credential>), CredentialsError> {
     let (map, body) = (headers(lines), body(meta));
     let message = message::scan(body.as_bytes(), &Limits::default()).expect("message");
-    let presented = read(&map, &message)?;
+    let presented = read(&map, &message, Carriers::ALL)?;
     let payment = presented.proof.map(|proof| match proof {
         Proof::Credential(credential) => credential,
         _ => panic!("not a readable payment"),
@@ -128,26 +128,31 @@ fn two_different_credentials_of_one_kind_are_refused() {
 #[test]
 fn one_proof_of_possession_comes_beside_a_token() {
     let map = headers(&[("authorization", format!("DPoP {JWT}")), ("dpop", "p.r.f".to_owned())]);
-    let read = read_headers(&map).expect("read");
+    let read = read_headers(&map, Carriers::ALL).expect("read");
     assert_eq!(read.possessions.as_slice(), ["p.r.f"]);
     assert_eq!(read.token.map(|token| token.scheme), Some(TokenScheme::Dpop));
     let twice = headers(&[("dpop", "p.r.f".to_owned()), ("dpop", "p.r.f".to_owned())]);
-    assert_eq!(read_headers(&twice).expect("read").possessions.len(), 2, "judged with the token");
+    assert_eq!(
+        read_headers(&twice, Carriers::ALL).expect("read").possessions.len(),
+        2,
+        "judged with the token"
+    );
 }
 
 #[test]
 fn what_cannot_be_read_as_payment_waits_for_identity_to_be_judged() {
     for value in ["L402 nonsense", "L402 m1,m2:aa", "L402 :", "LSAT AgE=:zz"] {
         let map = headers(&[("authorization", value.to_owned())]);
-        let presented = read_headers(&map).expect("no contradiction");
+        let presented = read_headers(&map, Carriers::ALL).expect("no contradiction");
         assert!(matches!(presented.proof, Some(Proof::Unreadable(_))), "{value}");
     }
 }
 
 #[test]
 fn calls_and_meta_must_have_their_form() {
-    let calls =
-        |value: &str| read_headers(&headers(&[("octroi-calls", value.to_owned())])).map(|read| read.calls);
+    let calls = |value: &str| {
+        read_headers(&headers(&[("octroi-calls", value.to_owned())]), Carriers::ALL).map(|read| read.calls)
+    };
     assert_eq!(calls("100"), Ok(Some(100)));
     for wrong in ["0", "-1", "many", "1.5", "99999999999"] {
         assert_eq!(calls(wrong).err(), Some(CredentialsError::Calls), "{wrong}");
@@ -155,6 +160,41 @@ fn calls_and_meta_must_have_their_form() {
     for wrong in [r#"{"authorization":"Bearer x"}"#, r#"{"authorization":{"type":"basic","token":"x"}}"#] {
         assert_eq!(found(&[], wrong).err(), Some(CredentialsError::MetaAuthorization), "{wrong}");
     }
+}
+
+#[test]
+fn what_stands_in_a_carrier_that_is_shut_is_not_shown() {
+    let text = credential(1).to_text();
+    let in_meta =
+        format!(r#"{{"authorization":{{"type":"bearer","token":"{JWT}"}},"dev.octroi/payment":"{text}"}}"#);
+    let hex = {
+        let macaroon = Macaroon::decode(credential(1).macaroon()).expect("macaroon");
+        let with = macaroon.add_caveat(format!("preimage={}", "01".repeat(32))).expect("room");
+        hex::encode(with.encode_v2())
+    };
+    let composite = format!("Identity {JWT}, Payment {text}");
+    let shut = |lines: &[(&str, String)], meta: &str| {
+        let (map, body) = (headers(lines), body(meta));
+        let message = message::scan(body.as_bytes(), &Limits::default()).expect("message");
+        let read = read(&map, &message, Carriers::NONE).expect("no contradiction");
+        let told = match &read.proof {
+            Some(Proof::Unreadable(why)) => why.clone(),
+            Some(Proof::Credential(_)) => "taken".to_owned(),
+            _ => "nothing".to_owned(),
+        };
+        (read.token.is_some(), told)
+    };
+    let told = |carrier: &str| (false, format!("this server takes no credentials from `{carrier}`"));
+    assert_eq!(
+        shut(&[("payment-authorization", format!("L402 {text}"))], "{}"),
+        told("Payment-Authorization")
+    );
+    assert_eq!(shut(&[("macaroon", hex)], "{}"), told("Macaroon"));
+    assert_eq!(shut(&[("x-mcp-auth-composite", composite.clone())], "{}"), told("X-MCP-Auth-Composite"));
+    assert_eq!(shut(&[], &in_meta), told("_meta"));
+    // Beside `Authorization` they are as if they were not there, whatever they say.
+    let both = [("authorization", format!("Bearer x.y.z, L402 {}", credential(2).to_text()))];
+    assert_eq!(shut(&both, &in_meta), (true, "taken".to_owned()));
 }
 
 proptest! {

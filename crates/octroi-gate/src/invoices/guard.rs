@@ -139,7 +139,7 @@ impl Guard {
     pub(crate) fn admit(&self, asker: Asker, now_ms: u64) -> Result<Class, u64> {
         let class = asker.class();
         let caller = match asker {
-            Asker::Stranger(peer) => Some(self.hasher.hash_one(peer.map(network_of))),
+            Asker::Stranger(peer) => Some(self.hasher.hash_one(peer.map(wide_network))),
             Asker::Worked => None,
             Asker::Paying(token) => Some(self.hasher.hash_one(("token", token.as_bytes()))),
             Asker::Identified(principal) => Some(self.hasher.hash_one(("owner", principal))),
@@ -205,7 +205,7 @@ impl Open {
 }
 
 /// The part of an address that one operator has: an IPv4 /24, an IPv6 /48 (RFC 6177 §2: what a site is given at most).
-fn network_of(peer: IpAddr) -> IpAddr {
+pub(crate) fn wide_network(peer: IpAddr) -> IpAddr {
     const V4: u32 = u32::MAX << 8;
     const V6: u128 = u128::MAX << 80;
     match peer.to_canonical() {

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, mpsc};
 pub use alert::{Alert, AlertNews};
 pub use entry::{ENTRY, EntryRule, EntrySettings};
 pub(crate) use entry::{EntryDesk, EntryError};
-pub(crate) use guard::Asker;
+pub(crate) use guard::{Asker, wide_network};
 pub use guard::{Class, MintLimits};
 pub use health::{LATENCY_BUCKETS_MS, Latencies};
 pub use ready::Order;

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub use fine::{FineRules, Judgement, Question};
 pub use pattern::Pattern;
 pub(crate) use rule::OPEN;
-pub use rule::Rule;
+pub use rule::{Rule, Selling};
 pub use scopes::ScopeHierarchy;
 pub use standing::Standing;
 

@@ -25,6 +25,33 @@ pub struct Rule {
     pub rate: Option<Rate>,
     /// Whether a result with `isError: true` is charged all the same. Off: the payer gets the money back as credit.
     pub charge_failed: bool,
+    /// What is sold, where the call has a price.
+    pub selling: Selling,
+}
+
+/// What is sold with a call that has a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selling {
+    /// Whether a credential is good for one call only.
+    pub single_use: bool,
+    /// Whether a credential is good for the arguments only that it was asked for with.
+    pub bind_arguments: bool,
+    /// Whether a credential that was asked for with an access token may be shown without it, for exactly that call: many
+    /// clients drop their token when they pay.
+    pub vouch: bool,
+    /// Whether an access token alone pays from what its caller's earlier payments left.
+    pub credit: bool,
+}
+
+impl Selling {
+    /// Credentials for as many calls as were paid for, a call without a token for those that need one, and credit.
+    pub const DEFAULT: Self = Self { single_use: false, bind_arguments: false, vouch: true, credit: true };
+}
+
+impl Default for Selling {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// [`Rule::FREE`], for those that need it to stay.
@@ -42,6 +69,7 @@ impl Rule {
         work_accepted: false,
         rate: None,
         charge_failed: false,
+        selling: Selling::DEFAULT,
     };
 
     /// Closed to everybody.

@@ -7,11 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use octroi_l402::{Challenge, Identifier, Macaroon, Msat, PaymentHash, Terms, TokenId, Verified};
 use octroi_ledger::{Quote, Unit};
 use octroi_lightning::{Invoice, InvoiceState, bolt11};
+use octroi_mcp::digest::arguments_digest;
 use octroi_pow::Submission;
 use serde_json::{Value, json};
 
 use super::work::challenge_json;
-use super::{Problem, Sale, Till, Trouble, Wish};
+use super::{BearerToken, Failing, Failure, Problem, Sale, Till, Trouble, Wish};
+use crate::gate::unix_millis;
 use crate::invoices::{Asker, EntryError, NoInvoice, Order};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -53,6 +55,15 @@ impl Offer {
     }
 }
 
+/// A macaroon just made.
+struct Made<'s> {
+    macaroon: Vec<u8>,
+    /// Until when it is good, in Unix seconds.
+    valid_until: u64,
+    /// The access token that it stands for, and until when.
+    stands_for: Option<(BearerToken<'s>, u64)>,
+}
+
 /// Why there is no offer.
 pub(super) enum NoOffer {
     Invoice(NoInvoice),
@@ -86,6 +97,16 @@ impl Till {
             return Ok(offer);
         }
         let asker = self.asker(sale, trouble).await;
+        let who = match asker {
+            Asker::Identified(principal) => Some(Failing::Principal(principal)),
+            Asker::Paying(token) => Some(Failing::Holder(token)),
+            Asker::Stranger(peer) => Some(Failing::network(peer)),
+            // Its work was its pledge.
+            Asker::Worked => None,
+        };
+        if let Some(who) = who {
+            self.patience.fail(who, Failure::Unpaid, unix_millis()).map_err(NoInvoice::TooMany)?;
+        }
         let offer = Arc::new(self.new_offer(sale, asker, calls).await?);
         if let Some(wish) = wish {
             self.outstanding.put(wish, &offer);
@@ -134,9 +155,8 @@ impl Till {
             tracing::error!(%error, "the operating system gives no randomness");
             NoOffer::Ledger
         })?;
-        let valid_until = sale.now + self.settings.credential_ttl_seconds;
         let identifier = Identifier { payment_hash: invoice.payment_hash, token_id };
-        let macaroon = self.macaroon(sale, identifier, each, valid_until).ok_or(NoOffer::Ledger)?;
+        let made = self.macaroon(sale, identifier, each, calls).ok_or(NoOffer::Ledger)?;
         let quote = Quote {
             payment_hash: invoice.payment_hash,
             token_id,
@@ -148,46 +168,62 @@ impl Till {
             call_price: each,
             created_at: sale.now,
             expires_at: invoice.expires_at,
-            macaroon_expires_at: valid_until,
+            macaroon_expires_at: sale.now + self.settings.credential_ttl_seconds,
         };
         // On disk before the invoice leaves: whoever pays it is credited, also after a crash.
         self.settings.ledger.record_quote(quote).await.map_err(|error| {
             tracing::warn!(%error, "a quote could not be recorded");
             NoOffer::Ledger
         })?;
-        let life = self.settings.credential_ttl_seconds.min(invoice.expires_at.saturating_sub(sale.now));
+        if let (Some((bearer, until)), Some(owner)) = (made.stands_for, sale.owner) {
+            self.vouches.put(token_id, &bearer, owner, until);
+        }
+        let life = made.valid_until.min(invoice.expires_at).saturating_sub(sale.now);
         let repeat_until = sale.now + life / 2;
-        Ok(Offer { token_id, calls, each, repeat_until, macaroon, invoice, description })
+        Ok(Offer { token_id, calls, each, repeat_until, macaroon: made.macaroon, invoice, description })
     }
 
-    /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, and to the caller where
-    /// the rule asks for one; the balance of its account bounds it in any case.
-    fn macaroon(
+    /// A macaroon for this sale. Bound to the tool, so that a credential says what it is for, to the caller where the rule
+    /// asks for one, and to the arguments where it says so; the balance of its account bounds it in any case.
+    fn macaroon<'s>(
         &self,
-        sale: &Sale<'_>,
+        sale: &'s Sale<'_>,
         identifier: Identifier,
         each: Msat,
-        valid_until: u64,
-    ) -> Option<Vec<u8>> {
+        calls: u32,
+    ) -> Option<Made<'s>> {
+        let selling = &sale.rule.selling;
+        let bound = || arguments_digest(sale.arguments);
+        let valid_until = sale.now + self.settings.credential_ttl_seconds;
         let mut terms = Terms::new(sale.service);
         terms.tools = Some(vec![sale.subject.to_owned()]);
         terms.valid_until = Some(valid_until);
         terms.price = Some(each);
         terms.price_for = sale.priced_for();
-        terms.calls = self.settings.single_use.then_some(1);
+        terms.calls = selling.single_use.then_some(1);
+        terms.arguments_digest = selling.bind_arguments.then(bound);
         terms.principal = sale.owner.filter(|_| sale.rule.requires_identity);
-        // A URI holds characters that no caveat can: such a credential is bound by its account alone.
+        if let (Some((bearer, until)), Some(owner)) = (sale.vouched(calls), sale.owner) {
+            let until = until.min(valid_until);
+            let mut vouched = terms.clone().vouch_for(owner);
+            (vouched.calls, vouched.valid_until) = (Some(1), Some(until));
+            vouched.arguments_digest = Some(bound());
+            if let Ok(caveats) = vouched.to_caveats() {
+                let macaroon = self.sign(&identifier, &caveats)?;
+                return Some(Made { macaroon, valid_until: until, stands_for: Some((bearer, until)) });
+            }
+        }
+        // A URI holds characters that no caveat can: such a credential is bound by its account, and its arguments, alone.
         let caveats = terms.to_caveats().or_else(|_| {
             (terms.tools, terms.price) = (None, None);
             terms.to_caveats()
         });
-        self.sign(&identifier, &caveats.ok()?)
+        Some(Made { macaroon: self.sign(&identifier, &caveats.ok()?)?, valid_until, stands_for: None })
     }
 
     /// The same account with a later end.
     pub(super) fn renew(&self, sale: &Sale<'_>, verified: &Verified) -> Option<String> {
-        let mut terms = verified.terms.clone();
-        terms.valid_until = Some(sale.now + self.settings.credential_ttl_seconds);
+        let terms = verified.terms.clone().renewed(sale.now + self.settings.credential_ttl_seconds);
         let caveats = terms.to_caveats().ok()?;
         Some(STANDARD.encode(self.sign(&verified.identifier, &caveats)?))
     }

@@ -6,8 +6,10 @@
 mod limits;
 mod mint;
 mod outstanding;
+mod patience;
 mod problem;
 mod retry;
+mod vouch;
 mod work;
 
 use std::net::IpAddr;
@@ -20,6 +22,7 @@ use octroi_mcp::digest::arguments_digest;
 
 use crate::charge::Charge;
 use crate::credentials::Proof;
+use crate::gate::unix_millis;
 use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::policy::Rule;
 use crate::price::Price;
@@ -30,8 +33,12 @@ use crate::refusal::Refusal;
 use limits::Bounds;
 pub use limits::{Budget, Budgets};
 use outstanding::{Outstanding, Wish};
-use problem::{Problem, Refused, Trouble, closed, spent, unavailable};
+pub use patience::{FailedPayments, Failure, RECOVER_MAX};
+use patience::{Failing, Patience};
+use problem::{Problem, Refused, Trouble, closed, out_of_patience, spent, unavailable};
 use retry::First;
+use vouch::Vouches;
+pub(crate) use vouch::{BearerToken, Vouch};
 pub(crate) use work::FreeCall;
 pub use work::{
     AccessTokens, BadToken, Bind, KeyRejected, Tallied, WorkAsk, WorkClaims, WorkDesk, WorkGrant,
@@ -60,10 +67,10 @@ pub struct TillSettings {
     pub credential_ttl_seconds: u64,
     /// The most calls one payment may buy.
     pub calls_max: u32,
-    /// Whether a credential is good for one call only.
-    pub single_use: bool,
     /// What the operator lets be spent.
     pub budgets: Budgets,
+    /// How much failing to pay is borne.
+    pub failed_payments: FailedPayments,
     /// Who signs receipts; `None`: none are given.
     pub receipts: Option<Arc<ReceiptDesk>>,
     /// The free door; `None` where it is shut.
@@ -78,6 +85,8 @@ pub struct Till {
     settings: TillSettings,
     work: Option<Arc<WorkDesk>>,
     outstanding: Outstanding,
+    vouches: Vouches,
+    patience: Patience,
 }
 
 /// One call to be paid for.
@@ -95,6 +104,8 @@ pub(crate) struct Sale<'a> {
     pub(crate) arguments: Option<&'a [u8]>,
     /// The caller's principal, if it has shown an access token.
     pub(crate) owner: Option<[u8; 32]>,
+    /// The access token that a credential for this call may stand for.
+    pub(crate) bearer: Option<BearerToken<'a>>,
     /// A caller without an identity that can be told from every other: by its session.
     pub(crate) session: Option<u128>,
     /// Where the caller comes from.
@@ -112,13 +123,20 @@ impl Sale<'_> {
     fn priced_for(&self) -> Option<[u8; 32]> {
         self.pricing.depends_on_arguments().then(|| arguments_digest(self.arguments))
     }
+
+    /// The access token that a credential for `calls` calls may stand for: one for one call, and nothing else.
+    fn vouched(&self, calls: u32) -> Option<(BearerToken<'_>, u64)> {
+        let bearer = self.bearer.filter(|_| calls == 1)?;
+        Some((bearer, bearer.until(self.now)?))
+    }
 }
 
 impl Till {
     /// A till with these settings.
     pub fn new(mut settings: TillSettings) -> Self {
         let work = settings.work.take().map(WorkDesk::new).map(Arc::new);
-        Self { settings, work, outstanding: Outstanding::default() }
+        let patience = Patience::new(settings.failed_payments);
+        Self { settings, work, outstanding: Outstanding::default(), vouches: Vouches::default(), patience }
     }
 
     /// The free door.
@@ -155,9 +173,15 @@ impl Till {
             None => self.take_proof(sale, proof).await,
         };
         match taken {
-            Ok(charge) => Ok(Ok(charge.claimed(claim))),
+            Ok(charge) => {
+                if charge.unit() == Unit::Msat && charge.amount() > 0 {
+                    self.patience.paid(caller(sale), unix_millis());
+                }
+                Ok(Ok(charge.claimed(claim)))
+            }
             Err(Problem::Payment(mut trouble)) => {
                 trouble.holder = self.holder(sale, proof);
+                self.bear(sale, &trouble)?;
                 Err(self.challenge(sale, trouble).await)
             }
             Err(Problem::Fatal(refusal)) => Err(refusal),
@@ -194,6 +218,30 @@ impl Till {
         }
     }
 
+    /// Counts what is wrong with a credential.
+    ///
+    /// # Errors
+    /// 429 where its holder, or where forgeries come from, has failed too often of late.
+    fn bear(&self, sale: &Sale<'_>, trouble: &Trouble) -> Result<(), Box<Refusal>> {
+        let (who, failure) = match (trouble.reason, trouble.holder) {
+            // Its money is still there: it failed at nothing.
+            (Reason::CredentialExpired, _) if trouble.renewed.is_some() => return Ok(()),
+            (Reason::CredentialSpent | Reason::CredentialExpired, Some(token)) => {
+                (Failing::Holder(token), Failure::Spent)
+            }
+            // Revoked, or somebody else's: whose it is does not wait for who shows it.
+            (Reason::InvalidMacaroon, Some(_)) => (caller(sale), Failure::Spent),
+            (Reason::InvalidMacaroon, None) => (caller(sale), Failure::Forged),
+            _ => return Ok(()),
+        };
+        self.patience.fail(who, failure, unix_millis()).map_err(out_of_patience)
+    }
+
+    /// Failures dealt with, and failures refused for the wait's sake.
+    pub fn failures(&self, failure: Failure) -> (u64, u64) {
+        self.patience.counts(failure)
+    }
+
     /// The account of a genuine credential, so that whoever holds it is not taken for a stranger.
     fn holder(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<TokenId> {
         let Some(Proof::Credential(credential)) = proof else { return None };
@@ -204,7 +252,8 @@ impl Till {
     /// As [`Till::take_credit`]; where this caller was made an offer before, its payment is waited for a moment.
     async fn take_credit_or_wait(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
         let taken = self.take_credit(sale).await;
-        let wish = Wish::new(sale, None, self.calls(sale)).filter(|_| sale.owner.is_some());
+        let wish = Wish::new(sale, None, self.calls(sale))
+            .filter(|_| sale.owner.is_some() && sale.rule.selling.credit);
         let (Err(Problem::Payment(_)), Some(wish)) = (&taken, wish) else { return taken };
         let Some(offer) = self.outstanding.get(&wish, sale.now) else { return taken };
         if !self.settings.ledger.wait_for_credit(offer.token_id, CREDIT_WAIT).await {
@@ -216,13 +265,14 @@ impl Till {
 
     /// How many calls an offer is made for.
     fn calls(&self, sale: &Sale<'_>) -> u32 {
-        sale.calls.unwrap_or(1).clamp(1, self.settings.calls_max.max(1))
+        let most = if sale.rule.selling.single_use { 1 } else { self.settings.calls_max.max(1) };
+        sale.calls.unwrap_or(1).clamp(1, most)
     }
 
     /// A caller with an identity spends what its earlier payments left, without showing any of their credentials.
     async fn take_credit(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
         let nothing = || Problem::new(Reason::PaymentRequired, "");
-        let Some(owner) = sale.owner else { return Err(nothing()) };
+        let Some(owner) = sale.owner.filter(|_| sale.rule.selling.credit) else { return Err(nothing()) };
         self.hold(sale, AccountRef::Owner(owner), Unit::Msat, None).await.map_err(|refused| match refused {
             Refused::Ledger(HoldRefused::Unknown | HoldRefused::Insufficient { .. }) => nothing(),
             Refused::Ledger(HoldRefused::Revoked) => closed(),
@@ -236,6 +286,10 @@ impl Till {
             Err(VerifyError::Expired { at }) => return Err(self.expired(sale, credential, at).await),
             Err(error) => return Err(Problem::new(Reason::InvalidMacaroon, error)),
         };
+        // Whoever shows a spent credential again and again is not looked up each time.
+        if let Some(seconds) = self.patience.waits(Failing::Holder(verified.token_id), unix_millis()) {
+            return Err(Problem::Fatal(out_of_patience(seconds)));
+        }
         // What was promised when the credential was sold is kept, should the price have risen since.
         let promised = verified.terms.promised(|| arguments_digest(sale.arguments));
         let sale = &Sale { price: promised.map_or(sale.price, |price| price.min(sale.price)), ..*sale };
@@ -350,6 +404,11 @@ impl Till {
             arguments_sha256: receipts::arguments_digest(sale.arguments),
         })
     }
+}
+
+/// Who makes a call, as far as it is sure.
+fn caller(sale: &Sale<'_>) -> Failing {
+    sale.owner.map_or_else(|| Failing::network(sale.peer), Failing::Principal)
 }
 
 /// Whether the credential's own caveats allow this call.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use octroi_l402::TokenId;
+use octroi_mcp::digest::arguments_digest;
 use parking_lot::Mutex;
 
 use super::Sale;
@@ -32,7 +33,10 @@ enum Wisher {
 pub(super) struct Wish {
     wisher: Wisher,
     subject: String,
-    price_for: Option<[u8; 32]>,
+    /// The digest of the arguments, where the offer is for these arguments only.
+    arguments: Option<[u8; 32]>,
+    /// The access token that its credential stands for, by its digest: the rights of one are not another's.
+    stands_for: Option<[u8; 32]>,
     price_msat: i64,
     calls: u32,
 }
@@ -84,6 +88,9 @@ impl Wish {
             (None, None, None) => return None,
         };
         let (subject, price_msat) = (sale.subject.to_owned(), sale.price.as_i64());
-        Some(Self { wisher, subject, price_for: sale.priced_for(), price_msat, calls })
+        let stands_for = sale.vouched(calls).map(|(bearer, _)| bearer.digest());
+        let bound = stands_for.is_some() || sale.rule.selling.bind_arguments;
+        let arguments = if bound { Some(arguments_digest(sale.arguments)) } else { sale.priced_for() };
+        Some(Self { wisher, subject, arguments, stands_for, price_msat, calls })
     }
 }

@@ -113,6 +113,14 @@ fn revoked() -> Problem {
     Problem::new(Reason::InvalidMacaroon, "the credential has been revoked")
 }
 
+/// Too many payments of this caller's have failed of late.
+pub(super) fn out_of_patience(seconds: u64) -> Box<Refusal> {
+    let text = format!(
+        "too many payments have failed; payments that are good are taken at any time, others in {seconds} s"
+    );
+    Box::new(Refusal::new(Reason::RateLimited, text).retry_after(seconds))
+}
+
 /// Nothing that this caller could pay would help it.
 pub(super) fn closed() -> Problem {
     let text = "the operator has closed this caller's account";

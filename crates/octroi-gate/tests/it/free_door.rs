@@ -37,7 +37,7 @@ fn till(ledger: &Ledger, signer: Signer) -> Till {
         location: String::new(),
         credential_ttl_seconds: 600,
         calls_max: 1,
-        single_use: false,
+        failed_payments: octroi_gate::FailedPayments::default(),
         budgets: octroi_gate::Budgets::default(),
         receipts: None,
         work: Some(work),

@@ -244,7 +244,7 @@ fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule, till: TillPlan) ->
             location: String::new(),
             credential_ttl_seconds: 600,
             calls_max: 1,
-            single_use: false,
+            failed_payments: octroi_gate::FailedPayments::default(),
             budgets: till.budgets,
             receipts: till.receipts.then(|| Arc::new(ReceiptDesk::new(receipt_key(), ISSUER))),
             work: None,

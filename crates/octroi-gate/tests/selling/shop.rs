@@ -107,7 +107,7 @@ impl Shop {
                 location: String::new(),
                 credential_ttl_seconds: 600,
                 calls_max: 100,
-                single_use: false,
+                failed_payments: octroi_gate::FailedPayments::default(),
                 budgets: octroi_gate::Budgets::default(),
                 receipts: None,
                 work: None,

@@ -247,6 +247,15 @@ fn renewing_does_not_vouch_for_what_a_holder_added() {
 }
 
 #[test]
+fn a_renewed_token_is_bound_as_before_and_stands_for_nobody() {
+    let renewed = full().renewed(7);
+    let caveats = renewed.to_caveats().unwrap();
+    let read = read(&caveats.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    assert_eq!((read.vouched_principal, read.principal), (None, Some([2; 32])));
+    assert_eq!((read.valid_until, read.arguments_digest), (Some(7), full().arguments_digest));
+}
+
+#[test]
 fn permission_names_the_limit() {
     let terms = full();
     let digest = || [1; 32];

@@ -84,6 +84,10 @@ fn of_rule(rule: &Rule, server: &ServerConfig) -> Value {
             "per_seconds": limit.per.as_secs(),
         })),
         "charge_failed": rule.charge_failed,
+        "single_use": rule.selling.single_use,
+        "bind_arguments": rule.selling.bind_arguments,
+        "vouch": rule.selling.vouch,
+        "credit": rule.selling.credit,
     })
 }
 

@@ -10,7 +10,8 @@ use octroi_gate::price::Price;
 use octroi_pow::Algorithm;
 use url::Url;
 
-use octroi_gate::policy::Standing;
+use octroi_gate::credentials::Carriers;
+use octroi_gate::policy::{Selling, Standing};
 
 use super::{CedarConfig, IdentityConfig, Secret};
 
@@ -47,6 +48,8 @@ pub struct ServerConfig {
     pub gate_tools: GateTools,
     /// Who may call; `None` when no tool asks.
     pub identity: Option<IdentityConfig>,
+    /// Where credentials may stand in a request.
+    pub carriers: Carriers,
     /// Policies in Cedar that calls must pass besides the rules.
     pub cedar: Option<CedarConfig>,
     /// How calls are paid; `None` when nothing is priced.
@@ -158,8 +161,8 @@ pub struct PaymentConfig {
     pub gateway: Option<String>,
     /// How long a credential is good, 10 s to 1 year.
     pub macaroon_ttl: Duration,
-    /// Whether a credential ends with its first captured call, whatever was paid.
-    pub single_use: bool,
+    /// What is sold with a call, where its rule does not say.
+    pub selling: Selling,
     /// Whether paid replies carry signed receipts.
     pub receipts: bool,
     /// The most that credentials and callers may spend.
@@ -244,6 +247,8 @@ pub struct Rule {
     pub rate_limit: Option<RateLimit>,
     /// Whether a call whose result says `isError` is charged all the same.
     pub charge_failed: bool,
+    /// What is sold with a call.
+    pub selling: Selling,
 }
 
 /// So many calls in so long.

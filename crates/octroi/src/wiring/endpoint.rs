@@ -77,6 +77,7 @@ pub(super) async fn build(parts: &Parts<'_>) -> Result<Endpoint, StartError> {
             server.identity.as_ref().map_or(config::ChallengeStyle::Auto, |identity| identity.challenge),
         ),
         lists: if server.filtered_lists { ListStyle::Filtered } else { ListStyle::Open },
+        carriers: server.carriers,
         introduction,
         on_behalf,
         limits: Limits {
@@ -125,8 +126,7 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
         invoices: parts.invoices.cloned(),
         location,
         credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
-        calls_max: if payment.single_use { 1 } else { payment.max_calls },
-        single_use: payment.single_use,
+        calls_max: payment.max_calls,
         budgets: payment.budgets,
         receipts: payment.receipts.then(|| {
             Arc::new(ReceiptDesk::new(Arc::clone(&parts.keys.receipts), parts.server.resource.as_str()))

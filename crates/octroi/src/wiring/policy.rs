@@ -1,28 +1,32 @@
 //! The owner's rules, from the configuration's words to the gate's.
 
 use octroi_gate::Rate;
-use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
+use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy, Selling};
 
 use crate::config::{self, DefaultPolicy, ServerConfig};
 
 /// The policy of one server.
 pub(super) fn policy(server: &ServerConfig) -> Policy {
     Policy {
-        tools: Rules::new(server.tools.iter().map(rule), default(&server.default)),
-        resources: Rules::new(server.resources.iter().map(rule), default(&server.default_reads)),
-        prompts: Rules::new(server.prompts.iter().map(rule), default(&server.default_reads)),
+        tools: Rules::new(server.tools.iter().map(rule), default(server, &server.default)),
+        resources: Rules::new(server.resources.iter().map(rule), default(server, &server.default_reads)),
+        prompts: Rules::new(server.prompts.iter().map(rule), default(server, &server.default_reads)),
         hierarchy: ScopeHierarchy::new(
             server.identity.iter().flat_map(|identity| identity.scope_hierarchy.iter().cloned()),
         ),
     }
 }
 
-fn default(policy: &DefaultPolicy) -> Rule {
+fn default(server: &ServerConfig, policy: &DefaultPolicy) -> Rule {
     match policy {
         DefaultPolicy::Deny => Rule::forbidden(),
         DefaultPolicy::Free => Rule::FREE,
         DefaultPolicy::Identified => Rule::identified(),
-        DefaultPolicy::Paid { price } => Rule { price: Some(price.clone()), ..Rule::FREE },
+        DefaultPolicy::Paid { price } => Rule {
+            price: Some(price.clone()),
+            selling: server.payment.as_ref().map_or(Selling::DEFAULT, |payment| payment.selling),
+            ..Rule::FREE
+        },
     }
 }
 
@@ -43,6 +47,7 @@ fn rule(rule: &config::Rule) -> (Pattern, Rule) {
             standing: rule.standing.clone(),
             rate,
             charge_failed: rule.charge_failed,
+            selling: rule.selling,
         },
     )
 }

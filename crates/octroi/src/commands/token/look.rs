@@ -84,8 +84,7 @@ pub(super) fn renew(args: &RenewArgs) -> Result<(), TokenError> {
     if reader.revocations()?.iter().any(|row| row.kind == "token" && row.subject == id) {
         return Err(TokenError::Revoked);
     }
-    let mut terms = verified.terms;
-    terms.valid_until = Some(now().saturating_add(args.ttl.as_secs()));
+    let terms = verified.terms.renewed(now().saturating_add(args.ttl.as_secs()));
     let macaroon = sign(&config, &keys, &verified.identifier, &terms)?;
     println!("{}", Credential::new(macaroon, credential.preimage().clone()).to_text());
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use octroi_gate::policy::Selling;
 use octroi_gate::price::Price;
 use octroi_gate::{Budget, Budgets};
 
@@ -9,6 +10,7 @@ use super::super::PaymentConfig;
 use super::super::reader::{Field, Section};
 use super::pow;
 use super::price::{amount, price};
+use super::rule::WrittenSelling;
 
 const MACAROON_TTL_DEFAULT: Duration = Duration::from_secs(300);
 const MAX_CALLS_DEFAULT: u32 = 10_000;
@@ -28,7 +30,7 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
     let gateway = section.field("gateway").filled("https://payments.example.com").map(str::to_owned);
     let macaroon_ttl =
         section.field("macaroon_ttl_seconds").seconds(10..=31_536_000).unwrap_or(MACAROON_TTL_DEFAULT);
-    let single_use = section.field("single_use").boolean().unwrap_or(false);
+    let selling = WrittenSelling::read(&section).or(Selling::DEFAULT);
     let max_calls = section.field("max_calls").number(1..=1_000_000, "calls").unwrap_or(MAX_CALLS_DEFAULT);
     let receipts = section.field("receipts").boolean().unwrap_or(true);
     let budgets_section = section.section("budgets");
@@ -49,7 +51,7 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
     let payment = PaymentConfig {
         gateway,
         macaroon_ttl,
-        single_use,
+        selling,
         receipts,
         budgets,
         max_calls,

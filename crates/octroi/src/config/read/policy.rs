@@ -1,9 +1,10 @@
 //! Who may call what at which price: `default`, `tools`, `resources`, `prompts` and `pricing` made into rules.
 
-use octroi_gate::policy::{Pattern, Standing};
+use octroi_gate::credentials::Carriers;
+use octroi_gate::policy::{Pattern, Selling, Standing};
 use url::Url;
 
-use super::super::reader::Section;
+use super::super::reader::{Field, Section, shortened};
 use super::super::{CedarConfig, DefaultPolicy, IdentityConfig, PaymentConfig, Rule, SINGLE_NAME, Upstream};
 use super::payment::Priced;
 use super::rule::Written;
@@ -12,6 +13,7 @@ use super::{cedar, identity, payment, rule};
 /// The whole policy of one server.
 pub(super) struct ServerPolicy {
     pub(super) identity: Option<IdentityConfig>,
+    pub(super) carriers: Carriers,
     pub(super) cedar: Option<CedarConfig>,
     pub(super) payment: Option<PaymentConfig>,
     pub(super) default: DefaultPolicy,
@@ -46,11 +48,12 @@ pub(super) fn read(
     let identity_field = auth.field("identity");
     let identity = identity::read(&identity_field, resource, behind);
     let cedar = cedar::read(&auth.field("cedar"), name.unwrap_or(SINGLE_NAME));
+    let carriers = carriers(&auth.field("carriers"));
     let payment_section = auth.section("payment");
     let (payment, pricing) = payment::read(payment_section);
     auth.finish();
     let has_identity = identity_field.is_given();
-    let compiler = Compiler { has_identity, pow: payment.pow.is_some() };
+    let compiler = Compiler { has_identity, pow: payment.pow.is_some(), selling: payment.selling };
 
     let (default, default_reads) = defaults(server, &pricing, has_identity);
     let fallback_price = matches!(default, DefaultPolicy::Paid { .. });
@@ -66,7 +69,28 @@ pub(super) fn read(
         );
     }
     let payment = (priced || fallback_price || alone).then_some(payment);
-    ServerPolicy { identity, cedar, payment, default, default_reads, tools, resources, prompts }
+    ServerPolicy { identity, carriers, cedar, payment, default, default_reads, tools, resources, prompts }
+}
+
+/// Where credentials may stand besides `Authorization`: everywhere, unless something is written.
+fn carriers(field: &Field<'_>) -> Carriers {
+    if !field.is_given() {
+        return Carriers::ALL;
+    }
+    let mut carriers = Carriers::NONE;
+    for (spot, name) in field.texts("payment-authorization") {
+        match name.as_str() {
+            "payment-authorization" => carriers.payment_authorization = true,
+            "macaroon" => carriers.macaroon = true,
+            "composite" => carriers.composite = true,
+            "meta" => carriers.meta = true,
+            other => spot.wrong(
+                format!("\"{}\" is not known", shortened(other)),
+                "known here: \"payment-authorization\", \"macaroon\", \"composite\", \"meta\"; `Authorization` is always read",
+            ),
+        }
+    }
+    carriers
 }
 
 fn defaults(
@@ -110,6 +134,7 @@ fn defaults(
 struct Compiler {
     has_identity: bool,
     pow: bool,
+    selling: Selling,
 }
 
 impl Compiler {
@@ -146,6 +171,7 @@ impl Compiler {
                 pow_free_calls: None,
                 rate_limit: None,
                 charge_failed: false,
+                selling: self.selling,
             };
         };
         let source = written.iter().find(|source| source.pattern == rule.pattern);
@@ -205,6 +231,7 @@ impl Compiler {
             standing: written.standing.clone(),
             rate_limit: written.rate_limit,
             charge_failed: written.charge_failed,
+            selling: written.selling.or(self.selling),
             price,
         }
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use octroi_gate::policy::Standing;
+use octroi_gate::policy::{Selling, Standing};
 use octroi_gate::price::Price;
 
 use super::super::RateLimit;
@@ -32,6 +32,39 @@ pub(super) struct Written<'t> {
     pub(super) pow_free_calls: Option<RateLimit>,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) charge_failed: bool,
+    pub(super) selling: WrittenSelling,
+}
+
+/// What a rule says of what is sold; the rest is as the payment section says.
+#[derive(Clone, Copy)]
+pub(super) struct WrittenSelling {
+    single_use: Option<bool>,
+    bind_arguments: Option<bool>,
+    vouch: Option<bool>,
+    credit: Option<bool>,
+}
+
+impl WrittenSelling {
+    /// Reads it from a rule or from the payment section.
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let word = |name| section.field(name).boolean();
+        Self {
+            single_use: word("single_use"),
+            bind_arguments: word("bind_arguments"),
+            vouch: word("vouch"),
+            credit: word("credit"),
+        }
+    }
+
+    /// With what it leaves open taken from `default`.
+    pub(super) fn or(self, default: Selling) -> Selling {
+        Selling {
+            single_use: self.single_use.unwrap_or(default.single_use),
+            bind_arguments: self.bind_arguments.unwrap_or(default.bind_arguments),
+            vouch: self.vouch.unwrap_or(default.vouch),
+            credit: self.credit.unwrap_or(default.credit),
+        }
+    }
 }
 
 impl Written<'_> {
@@ -81,6 +114,7 @@ fn one<'t>(item: &Field<'t>, subject: &'static str) -> Option<Written<'t>> {
         pow_free_calls: rate_limit(&section.field("pow_free_calls")),
         rate_limit: rate_limit(&section.field("rate_limit")),
         charge_failed: section.field("charge_failed").boolean().unwrap_or(false),
+        selling: WrittenSelling::read(&section),
     };
     contradictions(&section, &rule);
     section.finish();

@@ -90,6 +90,7 @@ fn one(section: Section<'_>, name: Option<&str>, public_url: Option<&Url>) -> Op
         allowed_origins,
         gate_tools,
         identity: policy.identity,
+        carriers: policy.carriers,
         cedar: policy.cedar,
         payment: policy.payment,
         tools: policy.tools,

@@ -114,3 +114,44 @@ fn what_is_no_price_is_said_with_its_remedy() {
         assert!(complaint.contains(problem) && complaint.contains("fix: "), "{price}: {complaint}");
     }
 }
+
+#[test]
+fn what_is_sold_is_said_by_the_rule_or_by_the_payment_section() {
+    use octroi_gate::policy::Selling;
+    let config = toml_with(MINIMAL_TOML, &[]).unwrap();
+    let sold = |config: &Config, name: &str| {
+        config.servers[0].tools.iter().find(|rule| rule.pattern == name).unwrap().selling
+    };
+    assert_eq!(sold(&config, "data_query"), Selling::DEFAULT);
+    let all = [
+        "mcp_server.auth.payment.single_use=true",
+        "mcp_server.auth.payment.bind_arguments=true",
+        "mcp_server.auth.payment.vouch=false",
+        "mcp_server.auth.payment.credit=false",
+        "mcp_server.tools.2={ name = \"data_query\", vouch = true, bind_arguments = false }",
+    ];
+    let config = toml_with(MINIMAL_TOML, &all).unwrap();
+    let said = Selling { single_use: true, bind_arguments: true, vouch: false, credit: false };
+    assert_eq!(sold(&config, "image_describe"), said);
+    assert_eq!(sold(&config, "data_query"), Selling { bind_arguments: false, vouch: true, ..said });
+    let complaint = toml_with(MINIMAL_TOML, &["mcp_server.tools.0.vouch=\"yes\""]).unwrap_err().to_string();
+    assert!(complaint.contains("mcp_server.tools[0].vouch: expected true or false"), "{complaint}");
+}
+
+#[test]
+fn credentials_stand_where_the_operator_lets_them() {
+    use octroi_gate::credentials::Carriers;
+    let carriers = |set: &[&str]| toml_with(MINIMAL_TOML, set).map(|config| config.servers[0].carriers);
+    assert_eq!(carriers(&[]).unwrap(), Carriers::ALL);
+    assert_eq!(carriers(&["mcp_server.auth.carriers=[]"]).unwrap(), Carriers::NONE);
+    let some = carriers(&["mcp_server.auth.carriers=[\"composite\", \"meta\"]"]).unwrap();
+    assert_eq!(some, Carriers { composite: true, meta: true, ..Carriers::NONE });
+    let complaint = carriers(&["mcp_server.auth.carriers=[\"cookie\"]"]).unwrap_err().to_string();
+    assert_eq!(
+        complaint.lines().nth(1).map(str::trim),
+        Some(
+            "fix: known here: \"payment-authorization\", \"macaroon\", \"composite\", \"meta\"; `Authorization` is always read"
+        ),
+        "{complaint}"
+    );
+}

@@ -2,6 +2,7 @@
 
 mod carriers;
 mod credit;
+mod dropped;
 mod identity;
 mod receipts;
 mod refunds;
