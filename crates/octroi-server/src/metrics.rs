@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use octroi_gate::reconcile::Bookkeeper;
-use octroi_gate::{Gate, Till, WorkDesk};
+use octroi_gate::{Failure, Gate, Till, WorkDesk};
 use octroi_pow::door::View;
 
 use crate::clock::unix_seconds;
@@ -80,6 +80,7 @@ pub(crate) fn render(endpoints: &[Arc<Endpoint>], bookkeeper: Option<&Bookkeeper
             line(&mut page, name, &[("service", endpoint.gate.service()), ("reason", reason.code())], count);
         }
     }
+    failures(&mut page, endpoints);
     if let Some(desk) = lightning_pages::desk(endpoints) {
         lightning_metrics::render(&mut page, desk);
     }
@@ -87,6 +88,23 @@ pub(crate) fn render(endpoints: &[Arc<Endpoint>], bookkeeper: Option<&Bookkeeper
         reconcile_pages::metrics(&mut page, bookkeeper);
     }
     page
+}
+
+/// Payments that failed: those dealt with, and those answered with a wait.
+fn failures(page: &mut String, endpoints: &[Arc<Endpoint>]) {
+    let dealt = ("octroi_failed_payments_total", "Payments that failed, and invoices made.");
+    let waits = ("octroi_failed_payments_refused_total", "The same, answered with a wait alone.");
+    for (place, (name, help)) in [dealt, waits].into_iter().enumerate() {
+        header(page, name, (help, "counter"));
+        for endpoint in endpoints {
+            let Some(till) = endpoint.gate.till() else { continue };
+            for kind in Failure::ALL {
+                let (dealt, refused) = till.failures(kind);
+                let labels = [("service", endpoint.gate.service()), ("kind", kind.as_str())];
+                line(page, name, &labels, if place == 0 { dealt } else { refused });
+            }
+        }
+    }
 }
 
 fn header(page: &mut String, name: &str, (help, kind): (&str, &str)) {

@@ -7,6 +7,7 @@ mod node;
 mod shop;
 
 mod books;
+mod failing;
 mod flood;
 mod paying;
 mod trouble;

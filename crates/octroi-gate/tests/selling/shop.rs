@@ -12,7 +12,9 @@ use http_body_util::{BodyExt, Full};
 use octroi_gate::invoices::{InvoiceDesk, InvoiceSettings, MintLimits};
 use octroi_gate::policy::{Pattern, Policy, Rule, Rules, ScopeHierarchy};
 use octroi_gate::price::Price;
-use octroi_gate::{BoxError, ChallengeStyle, Gate, GateLayer, GateParts, Limits, Rate, Till, TillSettings};
+use octroi_gate::{
+    BoxError, ChallengeStyle, FailedPayments, Gate, GateLayer, GateParts, Limits, Rate, Till, TillSettings,
+};
 use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms};
 use octroi_ledger::{Ledger, LedgerConfig, Voucher};
 use serde_json::Value;
@@ -93,6 +95,11 @@ pub(crate) fn settings() -> InvoiceSettings {
 
 impl Shop {
     pub(crate) fn open(settings: InvoiceSettings) -> Self {
+        Self::bearing(settings, FailedPayments::default())
+    }
+
+    /// A shop that bears so much failing.
+    pub(crate) fn bearing(settings: InvoiceSettings, failed_payments: FailedPayments) -> Self {
         let folder = TempDir::new().expect("a folder");
         let ledger = Ledger::open(LedgerConfig::new(folder.path().join("ledger.db"))).expect("a ledger");
         let keys = Arc::new(MasterKeys::new((1, [7; 32])));
@@ -107,7 +114,7 @@ impl Shop {
                 location: String::new(),
                 credential_ttl_seconds: 600,
                 calls_max: 100,
-                failed_payments: octroi_gate::FailedPayments::default(),
+                failed_payments,
                 budgets: octroi_gate::Budgets::default(),
                 receipts: None,
                 work: None,
@@ -166,6 +173,10 @@ impl Shop {
         let caveats = Terms::new("mcp").to_caveats().expect("caveats");
         let macaroon = Macaroon::mint(&root, &identifier, "", &caveats).expect("a macaroon");
         format!("L402 {}", Credential::new(macaroon.encode_v2(), preimage).to_text())
+    }
+
+    pub(crate) fn till(&self) -> &Till {
+        self.gate.till().expect("a till")
     }
 
     pub(crate) fn made(&self) -> u64 {

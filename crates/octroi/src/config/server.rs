@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use octroi_gate::Budgets;
 use octroi_gate::price::Price;
+use octroi_gate::{Budgets, FailedPayments};
 use octroi_pow::Algorithm;
 use url::Url;
 
@@ -167,6 +167,8 @@ pub struct PaymentConfig {
     pub receipts: bool,
     /// The most that credentials and callers may spend.
     pub budgets: Budgets,
+    /// How much failing to pay is borne.
+    pub failed_payments: FailedPayments,
     /// Most calls one payment may buy, 1..=1 000 000.
     pub max_calls: u32,
     /// The free door; `None` when it is shut.

@@ -128,6 +128,7 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
         credential_ttl_seconds: payment.macaroon_ttl.as_secs(),
         calls_max: payment.max_calls,
         budgets: payment.budgets,
+        failed_payments: payment.failed_payments,
         receipts: payment.receipts.then(|| {
             Arc::new(ReceiptDesk::new(Arc::clone(&parts.keys.receipts), parts.server.resource.as_str()))
         }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use octroi_gate::policy::Selling;
 use octroi_gate::price::Price;
-use octroi_gate::{Budget, Budgets};
+use octroi_gate::{Budget, Budgets, FailedPayments, RECOVER_MAX};
 
 use super::super::PaymentConfig;
 use super::super::reader::{Field, Section};
@@ -36,6 +36,7 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
     let budgets_section = section.section("budgets");
     let budgets = budgets(&budgets_section);
     budgets_section.finish();
+    let failed_payments = failed_payments(section.section("failed_payments"));
     let pow_enabled = section.field("pow_enabled").boolean().unwrap_or(false);
     let pow = pow::read(&section);
     let pricing = section.section("pricing");
@@ -54,6 +55,7 @@ pub(super) fn read<'t>(section: Section<'t>) -> (PaymentConfig, Vec<Priced<'t>>)
         selling,
         receipts,
         budgets,
+        failed_payments,
         max_calls,
         pow: pow_enabled.then_some(pow),
     };
@@ -68,6 +70,19 @@ fn budgets(section: &Section<'_>) -> Budgets {
         budget
     };
     Budgets { per_credential: of("per_credential"), per_caller: of("per_caller") }
+}
+
+fn failed_payments(section: Section<'_>) -> FailedPayments {
+    let default = FailedPayments::default();
+    let bounds = FailedPayments {
+        free: section.field("free").number(1..=1_000_000, "points").unwrap_or(default.free),
+        recover_seconds: section
+            .field("recover_seconds")
+            .number(1..=i64::from(RECOVER_MAX), "seconds")
+            .unwrap_or(default.recover_seconds),
+    };
+    section.finish();
+    bounds
 }
 
 fn budget(section: &Section<'_>) -> Budget {

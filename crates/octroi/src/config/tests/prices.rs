@@ -139,6 +139,20 @@ fn what_is_sold_is_said_by_the_rule_or_by_the_payment_section() {
 }
 
 #[test]
+fn failing_to_pay_is_borne_as_the_operator_says() {
+    let borne = |set: &[&str]| {
+        let config = toml_with(MINIMAL_TOML, set).map_err(|mistakes| mistakes.to_string())?;
+        let bounds = config.servers[0].payment.as_ref().unwrap().failed_payments;
+        Ok::<_, String>((bounds.free, bounds.recover_seconds))
+    };
+    assert_eq!(borne(&[]), Ok((60, 2)));
+    let set = "mcp_server.auth.payment.failed_payments={ free = 10, recover_seconds = 20 }";
+    assert_eq!(borne(&[set]), Ok((10, 20)));
+    let complaint = borne(&["mcp_server.auth.payment.failed_payments.recover_seconds=21"]).unwrap_err();
+    assert!(complaint.contains("21 is out of range") && complaint.contains("1 to 20 seconds"), "{complaint}");
+}
+
+#[test]
 fn credentials_stand_where_the_operator_lets_them() {
     use octroi_gate::credentials::Carriers;
     let carriers = |set: &[&str]| toml_with(MINIMAL_TOML, set).map(|config| config.servers[0].carriers);
