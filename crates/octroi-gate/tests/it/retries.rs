@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::BodyExt;
+use octroi_ledger::Revocation;
 use serde_json::{Value, json};
 
 use crate::house::*;
@@ -162,4 +163,19 @@ async fn an_answer_too_long_to_keep_is_charged_once_and_said_so() {
         (StatusCode::CONFLICT, &json!("ANSWER_NOT_KEPT"))
     );
     assert_eq!((house.left().await, house.calls()), (9 * PRICE, 1));
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_not_answered_again() {
+    for what in [Revocation::MasterKey(1), Revocation::Token(House::new(rich()).await.token_id)] {
+        let house = House::new(rich()).await;
+        let _ = body(&house, ok(), "{}", "k").await;
+        house.ledger.revoke(what, "leaked").await.expect("written");
+        let (status, _, refused) = body(&house, ok(), "{}", "k").await;
+        let reason = &refused["error"]["data"]["reason"];
+        assert_eq!((status, reason), (StatusCode::FORBIDDEN, &json!("TOOL_FORBIDDEN")), "{what:?}");
+        assert_eq!(house.calls(), 1);
+        house.ledger.restore(what).await.expect("written");
+        assert!(body(&house, ok(), "{}", "k").await.1, "{what:?}");
+    }
 }

@@ -66,7 +66,20 @@ pub(super) async fn ask(session: &mut Session, question: &Question) -> Result<Re
             Reply::Cursor(rows.first().map(|row| row.try_get(0)).transpose()?)
         }
         Question::Quote(hash) => Reply::Quote(quote_state(session, hash).await?),
+        Question::Revoked(asked) => Reply::Revoked(revoked(session, asked).await?),
     })
+}
+
+async fn revoked(session: &mut Session, asked: &[Revocation]) -> Result<bool, NotWritten> {
+    for one in asked {
+        let (kind, subject) = one.code();
+        let kind = i16::try_from(kind).unwrap_or(i16::MAX);
+        let sql = "SELECT 1 FROM revocations WHERE kind = $1 AND subject = $2";
+        if !session.query(sql, &[&kind, &&subject[..]]).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn quote_state(session: &mut Session, hash: &PaymentHash) -> Result<QuoteState, NotWritten> {
