@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::PATIENCE;
@@ -52,6 +52,17 @@ pub(crate) async fn report(mut command: Command) -> Value {
     line.unwrap_or_else(|| {
         panic!("{shown} printed no report: {text}{}", String::from_utf8_lossy(&output.stderr))
     })
+}
+
+/// Asks a program one thing on its standard input, and reads the JSON line it prints.
+pub(crate) async fn asked(mut command: Command, ask: &Value) -> Value {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(ask.to_string().as_bytes()).await.unwrap();
+    let run = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = run.unwrap_or_else(|_| panic!("{command:?} did not end")).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{command:?} printed no answer: {said}"))
 }
 
 /// A server of its own process, ended when this is dropped.

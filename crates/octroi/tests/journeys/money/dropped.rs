@@ -39,7 +39,7 @@ fn narrowed(credential: &str, caveats: &[String]) -> String {
 fn terms(credential: &str) -> Terms {
     let macaroon = STANDARD.decode(credential.split(':').next().unwrap()).unwrap();
     let macaroon = Macaroon::decode(&macaroon).unwrap();
-    Terms::read("mcp", macaroon.caveats().iter().map(|caveat| caveat.as_ref())).unwrap()
+    Terms::read("mcp", macaroon.caveats()).unwrap()
 }
 
 /// What one of the clients makes of a call of a tool that asks who calls.

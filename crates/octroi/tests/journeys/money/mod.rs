@@ -4,5 +4,6 @@ mod carriers;
 mod credit;
 mod dropped;
 mod identity;
+mod macaroons;
 mod receipts;
 mod refunds;
