@@ -1,10 +1,10 @@
 // js-macaroon: does to macaroons what a JSON line on standard input asks, and prints what comes of it.
 //
 //   {"op": "read", "macaroon": BASE64, "key": HEX}     -> {"identifier", "caveats", "signature", "verified", "again"}
-//   {"op": "add", "macaroon": BASE64, "caveats": [..], "third_party": BOOL}     -> {"macaroon"}
+//   {"op": "add", "macaroon": BASE64, "caveats": [..]}     -> {"macaroon"}
 //   {"op": "mint", "key": HEX, "identifier": HEX, "location": TEXT, "caveats": [..], "version": 1 | 2}   -> {"macaroon"}
 //
-// Whatever the library refuses is {"error": TEXT}.
+// Whatever the library refuses is {"error": TEXT}. It knows the newer form V2 alone.
 
 import { readFileSync } from 'node:fs';
 
@@ -35,7 +35,6 @@ function read(ask) {
 function add(ask) {
   const macaroon = load(ask);
   for (const caveat of ask.caveats) macaroon.addFirstPartyCaveat(caveat);
-  if (ask.third_party) macaroon.addThirdPartyCaveat(bytes('07'.repeat(32)), 'who says so', 'https://elsewhere.example.com');
   return { macaroon: dump(macaroon) };
 }
 

@@ -115,7 +115,7 @@ struct MintArgs {
     /// The only tool it is good for.
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
-    /// How many calls it is meant for; for the operator's lists.
+    /// How many calls it may make; 0: as many as its money pays for.
     #[arg(long, value_name = "N", default_value_t = 0)]
     calls: u32,
     /// Which server of the configuration, where there are several.
@@ -223,6 +223,7 @@ async fn mint(args: &MintArgs) -> Result<(), TokenError> {
     let mut terms = Terms::new(server.service());
     terms.tools = args.tool.clone().map(|tool| vec![tool]);
     terms.valid_until = Some(expires_at);
+    terms.calls = (args.calls > 0).then_some(args.calls);
     let macaroon = sign(&config, &keys, &identifier, &terms)?;
 
     let amount = Msat::new(i64::from(args.sats) * 1000);

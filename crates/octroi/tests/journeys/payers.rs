@@ -26,6 +26,7 @@ async fn paying_clients_pay_and_get_their_answers() {
     for (script, tool, msat, says) in [
         ("alby.mjs", &query, 1700, "north 41 carts"),
         ("l402_requests_client.py", &query, 1700, "north 41 carts"),
+        ("lsat.mjs", &query, 1700, "north 41 carts"),
         ("alby.mjs", &echo, 1000, "headers"),
         ("l402_requests_client.py", &echo, 1000, "headers"),
     ] {

@@ -193,6 +193,27 @@ fn voucher(launch: &Launch) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_given_again_needs_no_token_for_the_server() {
+    let price = "[mcp_server.auth.payment]\npricing = { echo_request = { sats = 1 } }\n";
+    let mut credential = String::new();
+    let keep = |launch: &Launch| credential = voucher(launch);
+    let scene = Scene::open_after("default = \"free\"", OBO, price, "", keep).await;
+    scene.issuer.register_client("gate", "the-gate-s-own-secret", &["records:read"]);
+    let token = scene.token(|spec| spec);
+    let call = scene.caller.call("echo_request", json!({})).bearer(&token).paid(&credential);
+    let call = call.header("idempotency-key", "once");
+    call.send().await.worked();
+    let asked = scene.issuer.requests(Endpoint::Token);
+    let mut forget = std::process::Command::new(env!("CARGO_BIN_EXE_octroi"));
+    forget.args(["identity", "forget", "--admin", &scene.gate.admin]);
+    assert!(forget.output().unwrap().status.success());
+    let again = call.send().await;
+    again.worked();
+    assert_eq!(again.headers["octroi-replayed"], "true");
+    assert_eq!(scene.issuer.requests(Endpoint::Token), asked, "nobody was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_forwarded_for_want_of_a_token_is_not_charged() {
     let price = "[mcp_server.auth.payment]\npricing = { echo_request = { sats = 1 } }\n";
     let mut credential = String::new();

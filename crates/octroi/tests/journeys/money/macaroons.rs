@@ -62,7 +62,9 @@ async fn macaroons_are_the_same_everywhere() {
     let root = RootKey::from_bytes(ROOT);
     let [bytes, text] = identifiers();
     for library in LIBRARIES {
-        for (identifier, version) in [(&bytes, 2), (&text, 2), (&text, 1), (&bytes, 1)] {
+        // The older form: js-macaroon knows none, and pymacaroons takes its parts for text, which the gate's identifiers are not.
+        let older = (library == Library::Python).then_some((&text, 1));
+        for (identifier, version) in [(&bytes, 2), (&text, 2)].into_iter().chain(older) {
             let ours = Macaroon::mint(&root, identifier, "gate", CAVEATS).unwrap();
             let encoded = if version == 2 { ours.encode_v2() } else { ours.encode_v1() };
             let read = library.reads(&encoded, &ROOT).await;
@@ -71,11 +73,6 @@ async fn macaroons_are_the_same_everywhere() {
                 "location": "gate", "caveats": CAVEATS, "version": version,
             });
             let theirs = library.does(mint).await;
-            // pymacaroons takes the parts of the older form for text, and so does js-macaroon; the gate's are bytes.
-            if version == 1 && identifier == &bytes && (library == Library::Python || read["error"].is_string()) {
-                assert!(read["error"].is_string() || read["verified"] == false, "{library:?}: {read}");
-                continue;
-            }
             let what = format!("{library:?}, version {version}: {read} {theirs}");
             assert_eq!(read["verified"], true, "{what}");
             assert_eq!(read["identifier"], hex::encode(identifier.encode()), "{what}");
@@ -83,10 +80,14 @@ async fn macaroons_are_the_same_everywhere() {
             assert_eq!(read["again"], STANDARD.encode(&encoded), "byte for byte; {what}");
             assert_eq!(library.reads(&encoded, &[0x43; 32]).await["verified"], false, "another key; {what}");
 
-            let theirs = STANDARD.decode(theirs["macaroon"].as_str().unwrap_or_else(|| panic!("{what}"))).unwrap();
+            let theirs =
+                STANDARD.decode(theirs["macaroon"].as_str().unwrap_or_else(|| panic!("{what}"))).unwrap();
             assert_eq!(theirs, encoded, "byte for byte; {what}");
             let theirs = MacaroonView::decode(&theirs).unwrap();
-            assert!(theirs.is_signed_by(&root) && !theirs.is_signed_by(&RootKey::from_bytes([0x43; 32])), "{what}");
+            assert!(
+                theirs.is_signed_by(&root) && !theirs.is_signed_by(&RootKey::from_bytes([0x43; 32])),
+                "{what}"
+            );
             let terms = Terms::read("mcp", theirs.caveats()).unwrap();
             assert_eq!(terms.tools.unwrap(), ["search", "größe"]);
         }
@@ -108,7 +109,8 @@ async fn what_a_holder_appends_elsewhere_is_enforced_here() {
     let credential = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
     let (macaroon, preimage) = credential.split_once(':').unwrap();
     // The libraries verify what the gate signed with the key that follows from its master key.
-    let master = hex::decode(std::fs::read_to_string(launch.folder().join("octroi.key")).unwrap().trim()).unwrap();
+    let master =
+        hex::decode(std::fs::read_to_string(launch.folder().join("octroi.key")).unwrap().trim()).unwrap();
     let bytes = STANDARD.decode(macaroon).unwrap();
     let id = MacaroonView::decode(&bytes).unwrap().l402_identifier().unwrap().token_id;
     let labelled = [b"octroi root key v1", &id.as_bytes()[..]].concat();
@@ -118,10 +120,8 @@ async fn what_a_holder_appends_elsewhere_is_enforced_here() {
     let gate = launch.start().await;
     gate.secrets.add(&credential);
     let caller = Caller::of(&gate);
-    let (query, echo) = (
-        || caller.call("data_query", json!({"query": "carts"})),
-        || caller.call("echo_request", json!({})),
-    );
+    let (query, echo) =
+        (|| caller.call("data_query", json!({"query": "carts"})), || caller.call("echo_request", json!({})));
     for library in LIBRARIES {
         let read = library.reads(&bytes, &root).await;
         assert_eq!(read["verified"], true, "{library:?}: {read}");
@@ -138,10 +138,10 @@ async fn what_a_holder_appends_elsewhere_is_enforced_here() {
         query().paid(&over).send().await.refused(402, "CREDENTIAL_EXPIRED");
         let noted = lent(library.adds(macaroon, &["note=whatever it is", "mcp_shoe_size=44"], false).await);
         query().paid(&noted).send().await.worked();
-        // Somebody else's word is never asked for: such a credential is no good.
-        let third = lent(library.adds(macaroon, &[], true).await);
-        query().paid(&third).send().await.refused(402, "INVALID_MACAROON");
     }
+    // Somebody else's word is never asked for: such a credential is no good.
+    let third = Library::Python.adds(macaroon, &[], true).await;
+    query().paid(&format!("{third}:{preimage}")).send().await.refused(402, "INVALID_MACAROON");
     assert_eq!(sample.calls_of("data_query"), 6);
     assert_eq!(sample.calls_of("echo_request"), 0);
     assert_eq!(gate.ledger().await["credit_msat"], 94_000);

@@ -7,3 +7,4 @@ mod identity;
 mod macaroons;
 mod receipts;
 mod refunds;
+mod vouchers;
