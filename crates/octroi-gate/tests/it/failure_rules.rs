@@ -73,6 +73,10 @@ async fn a_caller_that_leaves_pays_only_after_the_first_byte() {
     assert!(response.body_mut().frame().await.is_some(), "the first byte");
     drop(response);
     assert_eq!(house.left().await, 0, "after the first byte");
+
+    let house = House::new(Plan::default()).await;
+    drop(house.call(Script::Json(StatusCode::OK, ANSWER)).await);
+    assert_eq!(house.left().await, 0, "the whole answer was there");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod carriers;
 mod credit;
 mod dropped;
+mod failures;
 mod identity;
 mod macaroons;
 mod receipts;

@@ -10,7 +10,7 @@ use crate::harness::money::free_port;
 use crate::harness::{Ask, Caller, Gate, Launch};
 
 /// A gate's configuration in front of `sample`, with more lines at its top.
-fn config(sample: &Sample, port: u16, top: &str) -> String {
+pub(super) fn config(sample: &Sample, port: u16, top: &str) -> String {
     format!(
         "listen = \"127.0.0.1:{port}\"\n{top}\n[mcp_server]\nupstream = \"{}\"\n[mcp_server.auth.payment]\n\
          pricing = {{ data_query = {{ sats = 1 }}, echo_request = {{ sats = 1 }} }}\n",
@@ -28,7 +28,7 @@ fn token(launch: &Launch, words: &[&str]) -> (Option<i32>, String) {
 }
 
 #[track_caller]
-fn done(launch: &Launch, words: &[&str]) -> String {
+pub(super) fn done(launch: &Launch, words: &[&str]) -> String {
     let (code, said) = token(launch, words);
     assert_eq!(code, Some(0), "{words:?}: {said}");
     said
