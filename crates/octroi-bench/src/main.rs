@@ -9,6 +9,7 @@ mod gate;
 mod holds;
 mod issuer;
 mod load;
+mod money;
 mod nginx;
 mod process;
 mod report;

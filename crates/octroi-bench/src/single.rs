@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
-use octroi_l402::{Credential, Identifier, Macaroon, MasterKeys, Msat, Preimage, Terms};
 use octroi_mcp::{json, message};
 use octroi_pow::{Binding, Difficulty, Request, Signer, solver};
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::failure::{Failure, Measured};
 use crate::request::{PAID, body};
 use crate::stats::median;
-use crate::tokens;
+use crate::{money, tokens};
 
 /// How long each operation is repeated.
 const LASTS: Duration = Duration::from_millis(600);
@@ -32,7 +31,8 @@ pub(crate) struct Row {
 
 /// Measures all of them.
 pub(crate) fn measure() -> Measured<Vec<Row>> {
-    let mut rows = vec![envelope()?, credential()?];
+    let mut rows = vec![envelope()?];
+    rows.extend(money::measure()?);
     rows.extend(tokens::measure()?);
     rows.push(puzzle()?);
     Ok(rows)
@@ -65,35 +65,6 @@ fn envelope() -> Measured<Row> {
     let ns = time(|| message::scan(black_box(body.as_bytes()), &limits));
     let bare = time(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())));
     Ok(Row { name: "envelope scan of a tools/call", ns, beside: Some(("serde_json to a tree", bare)) })
-}
-
-fn credential() -> Measured<Row> {
-    let failed = "a credential";
-    let (keys, preimage) = (MasterKeys::new((0, [7; 32])), Preimage::from_bytes([8; 32]));
-    let token_id = keys.new_token_id([9; 28]);
-    let identifier = Identifier { payment_hash: preimage.payment_hash(), token_id };
-    let mut terms = Terms::new(SERVICE);
-    terms.tools = Some(vec![PAID.to_owned()]);
-    terms.valid_until = Some(u64::MAX);
-    terms.price = Some(Msat::new(1000));
-    let caveats = terms.to_caveats().map_err(Failure::of(failed))?;
-    let root = keys.root_key(&token_id).ok_or_else(|| Failure::new(failed))?;
-    let macaroon = Macaroon::mint(&root, &identifier, "https://gate.example.com", &caveats)
-        .map_err(Failure::of(failed))?;
-    let text = Credential::new(macaroon.encode_v2(), preimage).to_text();
-    let judge = || {
-        let credential = Credential::parse(black_box(&text)).ok()?;
-        octroi_l402::verify(&credential, &keys, SERVICE, 1).ok()
-    };
-    judge().ok_or_else(|| Failure::new("a good credential is refused"))?;
-    // One HMAC for the root key, one for the identifier, one for each caveat: two hashes each. And the preimage's.
-    let block = [0x5a_u8; 64];
-    let bare = time(|| Sha256::digest(black_box(block)));
-    Ok(Row {
-        name: "L402 credential, from text to terms",
-        ns: time(judge),
-        beside: Some(("one SHA-256 of 64 bytes", bare)),
-    })
 }
 
 fn puzzle() -> Measured<Row> {

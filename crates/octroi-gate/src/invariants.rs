@@ -1,11 +1,13 @@
 //! What must hold for any bytes at all. The fuzz target and the property tests call this; nothing else does.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use octroi_l402::Msat;
 use octroi_mcp::json::Limits;
 use octroi_mcp::message::{self, Message};
 
 use crate::credentials::{self, Carriers, META_KEYS};
 use crate::forward::RequestHeaders;
+use crate::price::{Formula, SOURCE_MAX};
 use crate::till::{AccessTokens, WorkClaims};
 
 /// Headers that a caller may write anything into.
@@ -56,6 +58,26 @@ fn nothing_is_left(message: &Message<'_>) {
     let meta = again.as_ref().ok().and_then(|message| message.params.meta.as_ref());
     assert!(meta.is_some(), "a message without credentials is a message");
     assert!(meta.is_some_and(|meta| META_KEYS.iter().all(|key| meta.get(key).is_none())));
+}
+
+/// A formula of any form, on the first line, is judged without a panic; where it is one, any arguments behind it make a price that
+/// is not negative, the same each time, or none. Without loops, and within its bounds, it cannot take long.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn formula(text: &str) {
+    let (source, arguments) = text.split_once('\n').unwrap_or((text, "{}"));
+    let Ok(formula) = Formula::compile(source) else { return };
+    assert!(source.len() <= SOURCE_MAX);
+    assert_eq!(Formula::compile(formula.source()).as_ref(), Ok(&formula));
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t","arguments":{arguments}}}}}"#
+    );
+    // Arguments are judged by the scan before anything looks at them.
+    let Ok(message) = message::scan(body.as_bytes(), &Limits::default()) else { return };
+    let price = formula.evaluate(message.params.arguments);
+    assert!(price.as_ref().is_ok_and(|price| *price >= Msat::ZERO) || price.is_err());
+    assert_eq!(formula.evaluate(message.params.arguments), price);
 }
 
 /// An access token for work is checked without a panic, whatever it says; only one that was signed here is taken, and no

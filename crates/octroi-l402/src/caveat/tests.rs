@@ -285,31 +285,6 @@ proptest! {
     /// Whatever is appended: no call is permitted that was not before, and no limit is loosened.
     #[test]
     fn appending_never_gives(issued in prop::collection::vec(caveat(), 0..6), added in prop::collection::vec(caveat(), 1..4)) {
-        let issued: Vec<String> = issued.into_iter().chain(["services=toll:0".to_owned()]).collect();
-        let before = Terms::read("toll", issued.iter().map(String::as_bytes));
-        let after = Terms::read("toll", issued.iter().chain(&added).map(String::as_bytes));
-        let (Ok(before), Ok(after)) = (before, after) else { return Ok(()) };
-        for tool in ["a", "b", "c"] {
-            for digest in [[0; 32], [1; 32]] {
-                for principal in [None, Some([0; 32]), Some([1; 32])] {
-                    let now = after.permit(tool, || digest, principal.as_ref()).is_ok();
-                    prop_assert!(!now || before.permit(tool, || digest, principal.as_ref()).is_ok());
-                }
-            }
-        }
-        let limits = |terms: &Terms| [
-            terms.valid_until.unwrap_or(u64::MAX),
-            u64::from(terms.calls.unwrap_or(u32::MAX)),
-            terms.max_price.map_or(u64::MAX, |price| price.as_i64() as u64),
-        ];
-        prop_assert!(limits(&after).iter().zip(limits(&before)).all(|(after, before)| *after <= before));
-        prop_assert_eq!(after.price.is_some(), before.price.is_some());
-        prop_assert!(after.price >= before.price);
-        for budget in &before.budgets {
-            let same = |other: &&Budget| other.label == budget.label && other.counted == budget.counted;
-            prop_assert!(after.budgets.iter().find(same).is_some_and(|other| other.most <= budget.most));
-        }
-        prop_assert_eq!(after.price_for, before.price_for);
-        prop_assert_eq!(after.vouched_principal, before.vouched_principal);
+        crate::invariants::attenuation(&format!("{}\n\n{}", issued.join("\n"), added.join("\n")));
     }
 }
