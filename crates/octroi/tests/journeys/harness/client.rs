@@ -191,6 +191,12 @@ impl Ask {
         }
     }
 
+    /// Sends it to a gate that will be gone before it answers.
+    pub(crate) async fn dropped(&self) {
+        let reply = self.request().send().await;
+        assert!(reply.is_err(), "an answer came: {:?}", reply.map(|reply| reply.status()));
+    }
+
     /// Credentials that come back are secret too.
     fn remember(&self, reply: &Reply) {
         for token in

@@ -57,13 +57,13 @@ async fn clients_that_put_their_payment_where_the_token_was_get_their_answer() {
     let market = Market::open(&[]).await;
     let node = std::sync::Arc::clone(&market.payer.node);
     let wallet = wallet_api::serve(node, &Password::new("p")).await.unwrap();
-    for (calls, script) in ["alby.mjs", "l402_requests_client.py"].into_iter().enumerate() {
+    for (calls, script) in (1..).zip(["alby.mjs", "l402_requests_client.py"]) {
         let token = market.token(script);
         market.gate.secrets.add(&token);
         let report = pays_with_a_token(&market, script, &wallet.url, &token).await;
         assert_eq!(report["status"], 200, "{script}: {report}");
         assert!(report["body"].as_str().unwrap().contains("two towers"), "{script}: {report}");
-        assert_eq!(market.sample.calls_of("image_describe"), calls + 1);
+        assert_eq!(market.sample.calls_of("image_describe"), calls);
     }
     let ledger = market.gate.ledger().await;
     assert_eq!((&ledger["received_msat"], &ledger["credit_msat"]), (&json!(6000), &json!(0)), "{ledger}");

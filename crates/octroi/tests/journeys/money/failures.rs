@@ -114,7 +114,7 @@ async fn who_leaves_pays_from_the_first_byte_on() {
     let shop = Shop::open("3", "").await;
     let caller = shop.caller();
     let hang = caller.call("data_query", json!({"query": "carts", "fault": "hang"})).paid(&shop.credential);
-    hang.abandon(shop.sample.until(|tally| tally.calls["data_query"] == 1)).await;
+    hang.abandon(shop.sample.until(|tally| tally.calls.get("data_query") == Some(&1))).await;
     counts(&shop.settled().await, 0, 1, 3000);
     let report = caller.call("slow_report", json!({"steps": 2, "delay_ms": NEVER_MS}));
     let report = report.meta("progressToken", json!("p")).paid(&shop.credential);
@@ -133,8 +133,8 @@ async fn a_gate_that_dies_at_any_step_charges_nothing_that_was_not_answered() {
     // While the server works.
     let caller = shop.caller();
     let hang = caller.call("data_query", json!({"query": "carts", "fault": "hang"})).paid(&shop.credential);
-    let hanging = tokio::spawn(async move { hang.abandon(std::future::pending::<()>()).await });
-    soon(shop.sample.until(|tally| tally.calls["data_query"] == 1)).await;
+    let hanging = tokio::spawn(async move { hang.dropped().await });
+    soon(shop.sample.until(|tally| tally.calls.get("data_query") == Some(&1))).await;
     soon(async {
         while shop.gate.ledger().await["open_holds"] != 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -142,7 +142,7 @@ async fn a_gate_that_dies_at_any_step_charges_nothing_that_was_not_answered() {
     })
     .await;
     shop = shop.killed().await;
-    hanging.abort();
+    soon(hanging).await.unwrap();
     counts(&shop.settled().await, 0, 1, 4000);
 
     // In the middle of a stream, of which its caller has seen something.

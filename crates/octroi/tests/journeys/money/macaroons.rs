@@ -9,6 +9,7 @@ use octroi_l402::{Identifier, Macaroon, MacaroonView, PaymentHash, RootKey, Term
 use octroi_testkit::upstream::sample::Sample;
 use serde_json::{Value, json};
 
+use super::vouchers::no_good;
 use crate::harness::{Caller, Launch, peers};
 
 /// A library, as the script that speaks for it.
@@ -128,20 +129,20 @@ async fn what_a_holder_appends_elsewhere_is_enforced_here() {
         let lent = |macaroon: String| format!("{macaroon}:{preimage}");
         let label = format!("mcp_budget_calls=2:{library:?}");
         let narrow = lent(library.adds(macaroon, &["mcp_capabilities=data_query", &label], false).await);
-        echo().paid(&narrow).send().await.refused(402, "WRONG_TOOL");
+        no_good(&echo().paid(&narrow).send().await, "for another tool");
         query().paid(&narrow).send().await.worked();
         query().paid(&narrow).send().await.worked();
-        query().paid(&narrow).send().await.refused(402, "CREDENTIAL_SPENT");
+        no_good(&query().paid(&narrow).send().await, "has 0 left");
         let cheap = lent(library.adds(macaroon, &["mcp_max_msat=999"], false).await);
-        query().paid(&cheap).send().await.refused(402, "WRONG_TOOL");
+        no_good(&query().paid(&cheap).send().await, "costs more than the credential may spend");
         let over = lent(library.adds(macaroon, &["mcp_valid_until=1"], false).await);
-        query().paid(&over).send().await.refused(402, "CREDENTIAL_EXPIRED");
+        no_good(&query().paid(&over).send().await, "expired at 1");
         let noted = lent(library.adds(macaroon, &["note=whatever it is", "mcp_shoe_size=44"], false).await);
         query().paid(&noted).send().await.worked();
     }
     // Somebody else's word is never asked for: such a credential is no good.
     let third = Library::Python.adds(macaroon, &[], true).await;
-    query().paid(&format!("{third}:{preimage}")).send().await.refused(402, "INVALID_MACAROON");
+    no_good(&query().paid(&format!("{third}:{preimage}")).send().await, "third-party");
     assert_eq!(sample.calls_of("data_query"), 6);
     assert_eq!(sample.calls_of("echo_request"), 0);
     assert_eq!(gate.ledger().await["credit_msat"], 94_000);

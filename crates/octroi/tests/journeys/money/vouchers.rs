@@ -7,7 +7,7 @@ use octroi_testkit::upstream::sample::Sample;
 use serde_json::{Value, json};
 
 use crate::harness::money::free_port;
-use crate::harness::{Ask, Caller, Gate, Launch};
+use crate::harness::{Ask, Caller, Gate, Launch, Reply};
 
 /// A gate's configuration in front of `sample`, with more lines at its top.
 pub(super) fn config(sample: &Sample, port: u16, top: &str) -> String {
@@ -34,6 +34,14 @@ pub(super) fn done(launch: &Launch, words: &[&str]) -> String {
     said
 }
 
+/// Refused: these gates have no Lightning node, so nothing is sold instead, and what was wrong is said.
+#[track_caller]
+pub(super) fn no_good(reply: &Reply, why: &str) {
+    reply.refused(503, "NO_LIQUIDITY");
+    let said = reply.message["error"]["message"].as_str().unwrap();
+    assert!(said.contains(why), "{why}: {said}");
+}
+
 fn query(gate: &Gate) -> Ask {
     Caller::of(gate).call("data_query", json!({"query": "carts"}))
 }
@@ -49,7 +57,7 @@ async fn a_voucher_is_spent_shown_renewed_and_taken_back() {
     gate.secrets.add(&credential);
     query(&gate).paid(&credential).send().await.worked();
     let echo = Caller::of(&gate).call("echo_request", json!({}));
-    echo.paid(&credential).send().await.refused(402, "WRONG_TOOL");
+    no_good(&echo.paid(&credential).send().await, "for another tool");
     let shown: Value =
         serde_json::from_str(&done(&launch, &["show", "--token", &credential, "--json"])).unwrap();
     assert_eq!((&shown["account"]["balance"], &shown["revoked"]), (&json!(4000), &json!(false)), "{shown}");
@@ -64,14 +72,14 @@ async fn a_voucher_is_spent_shown_renewed_and_taken_back() {
     // Taken back by its id, with everything renewed from it, and at once.
     assert_eq!(done(&launch, &["revoke", "--token", id, "--reason", "leaked"]), "revoked");
     for shown in [&credential, &renewed] {
-        query(&gate).paid(shown).send().await.refused(402, "INVALID_MACAROON");
+        no_good(&query(&gate).paid(shown).send().await, "has been revoked");
     }
     assert_eq!(token(&launch, &["renew", "--token", &credential, "--ttl", "2h"]).0, Some(1));
     assert!(done(&launch, &["show", "--token", id]).contains("revoked     yes"));
     assert_eq!(done(&launch, &["revoke", "--token", id, "--undo"]), "restored");
     query(&gate).paid(&renewed).send().await.worked();
     // A satoshi is left, and no call.
-    query(&gate).paid(&renewed).send().await.refused(402, "CREDENTIAL_SPENT");
+    no_good(&query(&gate).paid(&renewed).send().await, "calls of this credential are used up");
     assert_eq!(gate.ledger().await["credit_msat"], 1000);
     assert_eq!(sample.calls_of("data_query"), 4);
     assert_eq!(token(&launch, &["show", "--token", "nonsense"]).0, Some(2));
@@ -109,13 +117,13 @@ async fn a_new_master_key_takes_over_while_the_old_one_is_honoured() {
 
     // A key that leaked is taken back whole, at once; dropped from the configuration, nobody knows it any more.
     assert_eq!(done(&launch, &["revoke", "--master-key", "0"]), "revoked");
-    query(&gate).paid(&old).send().await.refused(402, "INVALID_MACAROON");
+    no_good(&query(&gate).paid(&old).send().await, "has been revoked");
     query(&gate).paid(&new).send().await.worked();
     drop(gate);
     let alone: Vec<&str> = lines.lines().filter(|line| !line.starts_with("previous_keys")).collect();
     std::fs::write(&file, config(&sample, port, &alone.join("\n"))).unwrap();
     let gate = launch.clone().start().await;
-    query(&gate).paid(&old).send().await.refused(402, "INVALID_MACAROON");
+    no_good(&query(&gate).paid(&old).send().await, "under a key that is not held");
     query(&gate).paid(&new).send().await.worked();
 }
 
@@ -143,7 +151,7 @@ async fn what_is_taken_back_is_taken_back_on_every_gate() {
 
     assert_eq!(done(&launches[1], &["revoke", "--token", &credential]), "revoked");
     for gate in &gates {
-        query(gate).paid(&credential).send().await.refused(402, "INVALID_MACAROON");
+        no_good(&query(gate).paid(&credential).send().await, "has been revoked");
         let again = query(gate).paid(&credential).header("idempotency-key", "once").send().await;
         again.refused(403, "TOOL_FORBIDDEN");
         query(gate).paid(&spare).send().await.worked();
@@ -157,7 +165,7 @@ async fn what_is_taken_back_is_taken_back_on_every_gate() {
     assert_eq!(done(&launches[0], &["revoke", "--master-key", "0"]), "revoked");
     for gate in &gates {
         for shown in [&credential, &spare] {
-            query(gate).paid(shown).send().await.refused(402, "INVALID_MACAROON");
+            no_good(&query(gate).paid(shown).send().await, "has been revoked");
         }
     }
     assert_eq!(sample.calls_of("data_query"), 5);
