@@ -13,7 +13,23 @@ import { importMacaroon, newMacaroon } from 'macaroon';
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, 'hex'));
 const hex = (value) => Buffer.from(value).toString('hex');
 const load = (ask) => importMacaroon(new Uint8Array(Buffer.from(ask.macaroon, 'base64')));
-const dump = (macaroon) => Buffer.from(macaroon.exportBinary()).toString('base64');
+
+// The library's own writer doubles its buffer at each field, so that long macaroons are too much for it. What it exports as
+// JSON is put into the binary form here.
+function dump(macaroon) {
+  try {
+    return Buffer.from(macaroon.exportBinary()).toString('base64');
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  const { l, i, i64, c, s64 } = macaroon.exportJSON();
+  const data = (text, base64) => (text === undefined ? Buffer.from(base64, 'base64url') : Buffer.from(text));
+  const length = (n) => (n < 0x80 ? [n] : [(n & 0x7f) | 0x80, ...length(n >> 7)]);
+  const field = (type, bytes) => [type, ...length(bytes.length), ...bytes];
+  const caveats = (c ?? []).flatMap((caveat) => [...field(2, data(caveat.i, caveat.i64)), 0]);
+  const parts = [2, ...field(1, data(l)), ...field(2, data(i, i64)), 0, ...caveats, 0, ...field(6, data(undefined, s64))];
+  return Buffer.from(parts).toString('base64');
+}
 
 function read(ask) {
   const macaroon = load(ask);
