@@ -18,6 +18,7 @@ use crate::engine::records::{Ask, Cell, Given, Record};
 use crate::engine::{AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply};
 use crate::entry::{Quote, QuoteState};
 use crate::error::{OpenError, ReadError};
+use crate::revocation::Revocation;
 
 /// What is stored of accounts and counters.
 pub(super) async fn load(session: &mut Session, request: &LoadRequest) -> Result<Loaded, NotWritten> {
