@@ -6,6 +6,9 @@ use crate::process::{self, Chore, cargo};
 /// The one feature no default build has: the upstream of the conformance journey.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "octroi-testkit/conformance,octroi-agent/rmcp"];
 
+/// A kind of puzzle that no default build has, for its licence.
+const EQUIX: [&str; 5] = ["test", "-p", "octroi-pow", "--features", "equix"];
+
 /// Installs what the tests need and runs them; `more` goes to `cargo test`.
 pub(crate) fn run(more: &[&str]) -> Chore {
     let peers = Peers::install()?;
@@ -14,5 +17,6 @@ pub(crate) fn run(more: &[&str]) -> Chore {
     let mut test = cargo();
     test.args(["test", "--workspace"]).args(FEATURES).args(more);
     peers.tell(&mut test);
-    process::run(&mut test)
+    process::run(&mut test)?;
+    if more.is_empty() { process::run(cargo().args(EQUIX)) } else { Ok(()) }
 }
