@@ -84,6 +84,7 @@ impl Spot<'_> {
     }
 
     /// Notes a mistake in another file that this place names.
+    #[cfg(feature = "cedar")]
     pub(super) fn wrong_in_file(
         &self,
         file: &Path,
@@ -97,6 +98,7 @@ impl Spot<'_> {
     }
 
     /// What lies beyond the configuration's own text.
+    #[cfg(feature = "cedar")]
     pub(super) fn outside(&self) -> &dyn Outside {
         self.report.outside
     }
