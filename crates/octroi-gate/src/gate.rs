@@ -198,6 +198,7 @@ impl Gate {
                     rule,
                     arguments: call.message.params.arguments,
                     owner: caller.as_ref().map(|caller| caller.principal),
+                    vouched_for: vouch.is_some(),
                     bearer,
                     session: call.session.map(|session| self.session_key(call.peer, session)),
                     peer: call.peer,

@@ -104,7 +104,7 @@ impl Till {
             // Its work was its pledge.
             Asker::Worked => None,
         };
-        if let Some(who) = who {
+        if let Some(who) = who.filter(|_| self.has_node()) {
             self.patience.fail(who, Failure::Unpaid, unix_millis()).map_err(NoInvoice::TooMany)?;
         }
         let offer = Arc::new(self.new_offer(sale, asker, calls).await?);

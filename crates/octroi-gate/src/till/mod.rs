@@ -9,14 +9,14 @@ mod outstanding;
 mod patience;
 mod problem;
 mod retry;
+mod sale;
 mod vouch;
 mod work;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octroi_l402::{Credential, MasterKeys, Msat, NotPermitted, Terms, TokenId, Verified, VerifyError};
+use octroi_l402::{Credential, MasterKeys, NotPermitted, Terms, TokenId, Verified, VerifyError};
 use octroi_ledger::{AccountRef, Answer, HoldRefused, HoldRequest, Ledger, Unit};
 use octroi_mcp::digest::arguments_digest;
 
@@ -24,8 +24,6 @@ use crate::charge::Charge;
 use crate::credentials::Proof;
 use crate::gate::unix_millis;
 use crate::invoices::{EntryDesk, InvoiceDesk};
-use crate::policy::Rule;
-use crate::price::Price;
 use crate::reason::Reason;
 use crate::receipts::{self, Draft, ReceiptDesk};
 use crate::refusal::Refusal;
@@ -37,6 +35,7 @@ pub use patience::{FailedPayments, Failure, RECOVER_MAX};
 use patience::{Failing, Patience};
 use problem::{Problem, Refused, Trouble, closed, out_of_patience, spent, unavailable};
 use retry::First;
+pub(crate) use sale::Sale;
 use vouch::Vouches;
 pub(crate) use vouch::{BearerToken, Vouch};
 pub(crate) use work::FreeCall;
@@ -89,48 +88,6 @@ pub struct Till {
     patience: Patience,
 }
 
-/// One call to be paid for.
-#[derive(Clone, Copy)]
-pub(crate) struct Sale<'a> {
-    pub(crate) service: &'a str,
-    /// The tool's name, the resource's URI or the prompt's name.
-    pub(crate) subject: &'a str,
-    /// What is held for it today.
-    pub(crate) price: Msat,
-    /// What that follows from.
-    pub(crate) pricing: &'a Price,
-    pub(crate) rule: &'a Rule,
-    /// The raw arguments.
-    pub(crate) arguments: Option<&'a [u8]>,
-    /// The caller's principal, if it has shown an access token.
-    pub(crate) owner: Option<[u8; 32]>,
-    /// The access token that a credential for this call may stand for.
-    pub(crate) bearer: Option<BearerToken<'a>>,
-    /// A caller without an identity that can be told from every other: by its session.
-    pub(crate) session: Option<u128>,
-    /// Where the caller comes from.
-    pub(crate) peer: Option<IpAddr>,
-    /// How many calls the caller would like to buy at once.
-    pub(crate) calls: Option<u32>,
-    /// What the caller calls this call, so that it can try it again.
-    pub(crate) retry: Option<&'a str>,
-    /// Unix seconds.
-    pub(crate) now: u64,
-}
-
-impl Sale<'_> {
-    /// The digest of the arguments, where the price is one for these arguments only.
-    fn priced_for(&self) -> Option<[u8; 32]> {
-        self.pricing.depends_on_arguments().then(|| arguments_digest(self.arguments))
-    }
-
-    /// The access token that a credential for `calls` calls may stand for: one for one call, and nothing else.
-    fn vouched(&self, calls: u32) -> Option<(BearerToken<'_>, u64)> {
-        let bearer = self.bearer.filter(|_| calls == 1)?;
-        Some((bearer, bearer.until(self.now)?))
-    }
-}
-
 impl Till {
     /// A till with these settings.
     pub fn new(mut settings: TillSettings) -> Self {
@@ -175,7 +132,7 @@ impl Till {
         match taken {
             Ok(charge) => {
                 if charge.unit() == Unit::Msat && charge.amount() > 0 {
-                    self.patience.paid(caller(sale), unix_millis());
+                    self.patience.paid(sale.caller(), unix_millis());
                 }
                 Ok(Ok(charge.claimed(claim)))
             }
@@ -230,8 +187,8 @@ impl Till {
                 (Failing::Holder(token), Failure::Spent)
             }
             // Revoked, or somebody else's: whose it is does not wait for who shows it.
-            (Reason::InvalidMacaroon, Some(_)) => (caller(sale), Failure::Spent),
-            (Reason::InvalidMacaroon, None) => (caller(sale), Failure::Forged),
+            (Reason::InvalidMacaroon, Some(_)) => (sale.caller(), Failure::Spent),
+            (Reason::InvalidMacaroon, None) => (sale.caller(), Failure::Forged),
             _ => return Ok(()),
         };
         self.patience.fail(who, failure, unix_millis()).map_err(out_of_patience)
@@ -404,11 +361,6 @@ impl Till {
             arguments_sha256: receipts::arguments_digest(sale.arguments),
         })
     }
-}
-
-/// Who makes a call, as far as it is sure.
-fn caller(sale: &Sale<'_>) -> Failing {
-    sale.owner.map_or_else(|| Failing::network(sale.peer), Failing::Principal)
 }
 
 /// Whether the credential's own caveats allow this call.

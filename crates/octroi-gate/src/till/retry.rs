@@ -82,7 +82,9 @@ impl Till {
     fn call_key(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<[u8; 32]> {
         let service = sale.service.as_bytes();
         let verified = || self.shown(sale, proof);
-        match (sale.retry, sale.owner) {
+        // Who shows nothing but a credential for one call names no calls of its owner's: it has that one.
+        let retry = sale.retry.filter(|_| !sale.vouched_for);
+        match (retry, sale.owner) {
             (Some(retry), Some(owner)) => Some(key(b"a caller's call", &[service, &owner, retry.as_bytes()])),
             (Some(retry), None) => {
                 let token = verified()?.token_id;

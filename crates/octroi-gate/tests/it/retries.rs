@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
 use http_body_util::BodyExt;
+use octroi_l402::Macaroon;
 use octroi_ledger::Revocation;
 use serde_json::{Value, json};
 
@@ -178,4 +181,26 @@ async fn what_is_revoked_is_not_answered_again() {
         house.ledger.restore(what).await.expect("written");
         assert!(body(&house, ok(), "{}", "k").await.1, "{what:?}");
     }
+}
+
+#[tokio::test]
+async fn a_credential_is_one_however_it_is_spelt() {
+    let house = House::new(rich()).await;
+    let once = house.attenuated(&["mcp_calls=1"]);
+    let (macaroon, preimage) = once.split_once(':').expect("a colon");
+    let bytes = STANDARD.decode(macaroon).expect("base64");
+    let older = Macaroon::decode(&bytes).expect("a macaroon").encode_v1();
+    let spellings = [
+        once.clone(),
+        format!("{macaroon}:{}", preimage.to_uppercase()),
+        format!("{}:{preimage}", URL_SAFE_NO_PAD.encode(&bytes)),
+        format!("{}:{preimage}", STANDARD.encode(&older)),
+        house.attenuated(&["mcp_calls=1", "note=mine"]),
+        house.attenuated(&["mcp_calls=1", &format!("preimage={preimage}")]),
+    ];
+    for (place, credential) in spellings.iter().enumerate() {
+        let response = house.ask(ok(), "{}", &[("authorization", &format!("L402 {credential}"))]).await;
+        assert_eq!(response.headers().contains_key("octroi-replayed"), place > 0, "{place}");
+    }
+    assert_eq!((house.left().await, house.calls()), (9 * PRICE, 1));
 }

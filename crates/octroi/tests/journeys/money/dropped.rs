@@ -117,6 +117,8 @@ async fn a_credential_stands_for_its_token_in_one_call_and_for_nothing_else() {
     let again = describe(&market).paid(&credential).send().await;
     again.worked();
     assert_eq!(again.headers["octroi-replayed"], "true", "the call it was good for");
+    let renamed = describe(&market).paid(&credential).header("idempotency-key", "another").send().await;
+    assert_eq!(renamed.headers["octroi-replayed"], "true", "whatever it is called");
     assert_eq!(market.sample.calls_of("image_describe"), 1);
 
     // What its owner may not do, it may not either: the offer is made to those who may.

@@ -4,6 +4,7 @@ mod carriers;
 mod credit;
 mod dropped;
 mod failures;
+mod flood;
 mod identity;
 mod macaroons;
 mod receipts;
