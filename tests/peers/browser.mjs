@@ -1,3 +1,5 @@
 // A browser without a person: follows the redirects of the page it is given, as `OCTROI_BROWSER` is started.
 
-await fetch(process.argv.at(-1), { redirect: 'follow' });
+import { browse } from './person.mjs';
+
+await browse(process.argv.at(-1));

@@ -7,6 +7,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::agent::unix_now;
 use crate::paying::Purchase;
@@ -39,14 +40,14 @@ pub(crate) fn is_due(payer: &Payer, subject: &Subject, price: Option<i64>) -> Re
     Ok(purchases >= PURCHASES_MIN && left <= u64::from(bundle / 4))
 }
 
-/// Buys the next bundle. What goes wrong will go wrong again when the calls are needed, and be told then.
-pub(crate) async fn buy(payer: &Arc<Payer>, subject: Subject, asks: Asks) {
+/// Buys the next bundle; the offer has to come within `wait`. What goes wrong will go wrong again when the calls are needed, and be told then.
+pub(crate) async fn buy(payer: &Arc<Payer>, subject: Subject, wait: Duration, asks: Asks) {
     let key = (subject.place.clone(), subject.tool.clone());
     if !payer.fetching.lock().insert(key.clone()) {
         return;
     }
     if let Ok(calls) = payer.bundle(&subject.place, &subject.tool)
-        && let Some(required) = asks(calls).await
+        && let Ok(Some(required)) = tokio::time::timeout(wait, asks(calls)).await
     {
         let Subject { endpoint, place, tool } = subject;
         let purchase =

@@ -193,7 +193,8 @@ impl PaymentRequired {
     /// # Errors
     /// [`BillError`].
     pub fn bill(&self, calls_asked: u32, now: u64) -> Result<Bill, BillError> {
-        let offer = self.offer.clone().ok_or(BillError::NoOffer)?;
+        // A token that no header can show before its preimage would be paid for in vain.
+        let offer = self.offer.clone().filter(|offer| is_token(&offer.token)).ok_or(BillError::NoOffer)?;
         let invoice = bolt11::decode(&offer.invoice)?;
         if self.stated.invoice.as_ref().is_some_and(|stated| !stated.eq_ignore_ascii_case(&offer.invoice)) {
             return Err(BillError::TwoInvoices);

@@ -18,6 +18,8 @@ pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const SILENCE_WAIT: Duration = Duration::from_secs(120);
 /// How long a whole answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(600);
+/// How long a document, a token or a credential may take to come: none of them has to be worked for.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(30);
 /// How often one request may be sent on, within the host it was meant for.
 const REDIRECTS_MAX: usize = 3;
 /// How much of a credential is shown.
@@ -92,7 +94,8 @@ impl Http {
         basic: Option<(&str, &str)>,
         bytes_max: usize,
     ) -> Result<(u16, Vec<u8>), AgentError> {
-        let mut request = self.client.post(url.clone()).header(ACCEPT, "application/json").form(form);
+        let request = self.client.post(url.clone()).timeout(DOCUMENT_WAIT);
+        let mut request = request.header(ACCEPT, "application/json").form(form);
         if let Some((id, secret)) = basic {
             request = request.basic_auth(id, Some(secret));
         }
@@ -109,7 +112,8 @@ impl Http {
         document: &Value,
         bytes_max: usize,
     ) -> Result<(u16, Vec<u8>), AgentError> {
-        let mut request = self.client.post(url.clone()).header(ACCEPT, "application/json").json(document);
+        let request = self.client.post(url.clone()).timeout(DOCUMENT_WAIT);
+        let mut request = request.header(ACCEPT, "application/json").json(document);
         if let Some(token) = token {
             request = request.bearer_auth(token.reveal());
         }
@@ -120,7 +124,8 @@ impl Http {
 
     /// Status and body of a document.
     pub(crate) async fn get(&self, url: &Url, bytes_max: usize) -> Result<(u16, Vec<u8>), AgentError> {
-        let response = self.client.get(url.clone()).send().await.map_err(failed)?;
+        let request = self.client.get(url.clone()).timeout(DOCUMENT_WAIT);
+        let response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         Ok((status, read_whole(response, bytes_max).await?))
     }

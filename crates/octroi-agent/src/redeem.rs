@@ -1,6 +1,5 @@
 //! A solution for several calls: handed in at `…/pow/verify`, where it buys a credential.
 
-use octroi_l402::Preimage;
 use octroi_pow::Submission;
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,14 +7,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::Bought;
-use crate::challenge::is_token;
 use crate::purse::Opens;
 use crate::visit::Subject;
 
 /// Most bytes of the answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The longest life of such a credential that is believed, in seconds.
-const TTL_MAX: u64 = 24 * 3600;
+pub(crate) const TTL_MAX: u64 = 24 * 3600;
 
 /// What is posted.
 pub(crate) struct Redemption {
@@ -50,8 +48,7 @@ struct Given {
 /// The credential in an answer, for calls of the tool that was worked for.
 pub(crate) fn read(subject: &Subject, answer: &[u8], now: u64) -> Option<Bought> {
     let given: Given = serde_json::from_slice(answer).ok()?;
-    let (token, preimage) = given.token.split_once(':').filter(|(token, _)| is_token(token))?;
-    let hash = preimage.parse::<Preimage>().ok()?.payment_hash();
+    let (hash, opens) = Opens::read(&given.token)?;
     Some(Bought {
         endpoint: subject.place.clone(),
         tool: subject.tool.clone(),
@@ -59,11 +56,7 @@ pub(crate) fn read(subject: &Subject, answer: &[u8], now: u64) -> Option<Bought>
         calls_left: Some(given.calls).filter(|calls| *calls > 0)?.into(),
         expires_at: Some(now + given.ttl.min(TTL_MAX)),
         worked: true,
-        opens: Opens {
-            scheme: "L402".to_owned(),
-            token: Zeroizing::new(token.to_owned()),
-            preimage: Zeroizing::new(preimage.to_owned()),
-        },
+        opens,
     })
 }
 

@@ -160,7 +160,8 @@ impl Visit {
         let Some(bought) = &self.credential else { return Ok(()) };
         match (ending, price, balance) {
             (Ending::Served, Some(price @ 1..), Some(balance)) => {
-                let left = u32::try_from(balance / price).unwrap_or(0);
+                let left = (balance / price).clamp(0, i64::from(u32::MAX));
+                let left = u32::try_from(left).unwrap_or(u32::MAX);
                 self.payer.purse.learn(&bought.hash(), left)?;
             }
             // The balance is told while the call is held; a failed call is not charged.
@@ -319,7 +320,7 @@ impl Visit {
         let calls = given.calls_left.unwrap_or(1);
         // One of them is made now.
         given.calls_left = Some(calls.saturating_sub(1));
-        if self.payer.purse.keep_worked(&given, now)? {
+        if self.payer.purse.keep(&given, now)? {
             self.solution = None;
             self.credential = Some(given);
             self.tell(Step::Redeemed { calls });

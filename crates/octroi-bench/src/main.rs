@@ -4,6 +4,7 @@
 //! prints the table. Nothing is asserted about time; a call that is not answered as it should be ends the run.
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod failure;
 mod gate;
 mod holds;
@@ -63,10 +64,11 @@ fn run(lasts: Duration) -> Measured {
     let issuer = Issuer::start()?;
     let wire = wire::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
     processors.free();
+    let bridge = bridge::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
     let holds = holds::measure(scratch.path(), lasts)?;
     let single = single::measure()?;
     let work = work::measure(&profile.join("octroi"), scratch.path(), &processors, lasts)?;
-    let report = Report { machine: machine(&processors), wire, single, holds, work };
+    let report = Report { machine: machine(&processors), wire, bridge, single, holds, work };
 
     let text = report.to_markdown();
     write(&folder.join("bench.md"), &text)?;

@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::{holds, single, wire, work};
+use crate::{bridge, holds, single, wire, work};
 
 /// Everything one run has measured.
 pub(crate) struct Report {
     pub(crate) machine: String,
     pub(crate) wire: wire::Wire,
+    pub(crate) bridge: bridge::Bridge,
     pub(crate) single: Vec<single::Row>,
     pub(crate) holds: Vec<holds::Row>,
     pub(crate) work: work::Work,
@@ -25,6 +26,7 @@ impl Report {
         calls(&mut out, &self.wire.quick_tool);
         out.push_str("\n## Calls to a tool that takes 5 ms: what durability adds\n\n");
         calls(&mut out, &self.wire.slow_tool);
+        agents(&mut out, &self.bridge);
         out.push_str(
             "\n## Single operations\n\n| operation | ns | beside | ns | ratio |\n|---|---:|---|---:|---:|\n",
         );
@@ -58,6 +60,7 @@ impl Report {
             "machine": self.machine,
             "calls": self.wire.quick_tool.iter().map(call).collect::<Vec<_>>(),
             "calls_to_a_slow_tool": self.wire.slow_tool.iter().map(call).collect::<Vec<_>>(),
+            "agents": bridge_json(&self.bridge),
             "operations": single.collect::<Vec<_>>(),
             "ledger": ledger.collect::<Vec<_>>(),
             "proof_of_work": work_json(&self.work),
@@ -75,6 +78,35 @@ fn call(row: &wire::Row) -> Value {
         "p99_us": row.run.p99_us,
         "cpu_us": row.cpu_us,
     })
+}
+
+fn agents(out: &mut String, bridge: &bridge::Bridge) {
+    out.push_str("\n## An agent's calls, by the Rust SDK\n\n| way | at once | calls/s | p50 µs | rate to direct |\n|---|---:|---:|---:|---:|\n");
+    for row in &bridge.rows {
+        let direct = bridge.rows.iter().find(|other| other.at_once == row.at_once);
+        let ratio = row.calls_per_second / direct.map_or(row.calls_per_second, |row| row.calls_per_second);
+        let bridge::Row { name, at_once, calls_per_second, p50_us } = row;
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| {name} | {at_once} | {calls_per_second:.0} | {p50_us:.0} | {ratio:.2} |");
+    }
+    if bridge.waits.is_empty() {
+        return;
+    }
+    out.push_str("\nSingle calls over the bridge, over a channel on this machine:\n\n| | p50 ms | worst ms |\n|---|---:|---:|\n");
+    for bridge::Wait { name, p50_ms, worst_ms } in &bridge.waits {
+        let _ = writeln!(out, "| {name} | {p50_ms:.1} | {worst_ms:.1} |");
+    }
+}
+
+fn bridge_json(bridge: &bridge::Bridge) -> Value {
+    let rows = bridge.rows.iter().map(|row| {
+        json!({"name": row.name, "at_once": row.at_once, "calls_per_second": row.calls_per_second, "p50_us": row.p50_us})
+    });
+    let waits = bridge
+        .waits
+        .iter()
+        .map(|wait| json!({"name": wait.name, "p50_ms": wait.p50_ms, "worst_ms": wait.worst_ms}));
+    json!({"calls": rows.collect::<Vec<_>>(), "paid_calls": waits.collect::<Vec<_>>()})
 }
 
 fn proof_of_work(out: &mut String, work: &work::Work) {

@@ -14,12 +14,13 @@ mod subject;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, request, response};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -38,6 +39,8 @@ use crate::{AgentError, Approver, Paid, Payer, PaymentRequired, Proof, Worked};
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of a refusal, or of a JSON reply, that are read before it is passed on.
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a refusal may take to be read, and what is asked beside a call to be answered.
+const REFUSAL_WAIT: Duration = Duration::from_secs(30);
 /// `_meta` key of a tool result that asks for payment.
 const IN_BAND: &[u8] = b"dev.octroi/payment-required";
 
@@ -157,11 +160,13 @@ impl<S> Errand<S> {
             if !may_ask(&head) {
                 return self.arrive::<Q>(visit, head, PaidBody::passing(body));
             }
-            let Ok(body) = Limited::new(body, REPLY_BYTES_MAX).collect().await else {
-                visit.give_back()?;
-                return Err(AgentError::TooLong { max: REPLY_BYTES_MAX }.into());
+            let body = match read_whole(&head, body).await {
+                Ok(body) => body,
+                Err(error) => {
+                    visit.give_back()?;
+                    return Err(error.into());
+                }
             };
-            let body = body.to_bytes();
             let Some(required) = required(&head, &body) else {
                 return self.arrive::<Q>(visit, head, PaidBody::whole(body));
             };
@@ -171,8 +176,8 @@ impl<S> Errand<S> {
                 return Ok(refused);
             }
             if let Some(redemption) = visit.redemption() {
-                let given = self.redeem::<Q>(&redemption).await;
-                visit.redeemed(given.as_deref())?;
+                let given = tokio::time::timeout(REFUSAL_WAIT, self.redeem::<Q>(&redemption)).await;
+                visit.redeemed(given.ok().flatten().as_deref())?;
             }
         }
         Err(AgentError::BadReply(format!("no end after {ATTEMPTS_MAX} requests")).into())
@@ -256,13 +261,30 @@ impl<S> Errand<S> {
                 required(&head, &body)
             })
         };
-        tokio::spawn(async move { ahead::buy(&payer, subject, Box::new(asks)).await });
+        tokio::spawn(async move { ahead::buy(&payer, subject, REFUSAL_WAIT, Box::new(asks)).await });
     }
 }
 
 async fn send<S: Carrier<Q>, Q>(inner: &mut S, request: Request<Q>) -> Result<Response<S::Answer>, BoxError> {
     std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
     inner.call(request).await.map_err(Into::into)
+}
+
+/// The whole body of an answer. A tool may take its time; a refusal has no reason to.
+async fn read_whole<R>(head: &response::Parts, body: R) -> Result<Bytes, AgentError>
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let reading = Limited::new(body, REPLY_BYTES_MAX).collect();
+    let read = match head.status.is_success() {
+        true => reading.await,
+        false => tokio::time::timeout(REFUSAL_WAIT, reading).await.map_err(|_| AgentError::Timeout)?,
+    };
+    match read {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(AgentError::TooLong { max: REPLY_BYTES_MAX }),
+        Err(error) => Err(AgentError::Network(error.to_string())),
+    }
 }
 
 /// Puts a proof where it belongs: beside an access token in a header of its own.

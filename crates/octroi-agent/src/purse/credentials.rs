@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use octroi_l402::{MacaroonView, Offer, PaymentHash, challenge::Scheme};
+use octroi_l402::{MacaroonView, Offer, PaymentHash, Preimage, challenge::Scheme};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{CREDENTIALS_MAX, Purse, PurseError, seconds};
 use crate::Secret;
+use crate::challenge::is_token;
 
 /// A credential that was bought.
 #[derive(Clone)]
@@ -44,6 +45,20 @@ pub(crate) struct Opens {
     pub(crate) scheme: String,
     pub(crate) token: Zeroizing<String>,
     pub(crate) preimage: Zeroizing<String>,
+}
+
+impl Opens {
+    /// Reads `<macaroon>:<preimage>`; what it was bought with, and what it opens.
+    pub(crate) fn read(credential: &str) -> Option<(PaymentHash, Self)> {
+        let (token, preimage) = credential.split_once(':').filter(|(token, _)| is_token(token))?;
+        let opened: Preimage = preimage.parse().ok()?;
+        let opens = Self {
+            scheme: Scheme::L402.name().to_owned(),
+            token: Zeroizing::new(token.to_owned()),
+            preimage: Zeroizing::new(opened.to_hex()),
+        };
+        Some((opened.payment_hash(), opens))
+    }
 }
 
 impl Bought {
@@ -236,8 +251,28 @@ impl Purse {
         Ok(self.careful().execute(sql, [endpoint])?)
     }
 
-    /// Keeps a credential that was given for work. Whether it is a new one: a server that names an old one gives nothing.
-    pub(crate) fn keep_worked(&self, bought: &Bought, now: u64) -> Result<bool, PurseError> {
+    /// Keeps a credential for `tool` that somebody gave, such as a voucher; `credential` is `<macaroon>:<preimage>`, `now` in Unix
+    /// seconds. Whether it was not there before. How much it is worth its server says when it is used.
+    ///
+    /// # Errors
+    /// [`PurseError::NotACredential`], and whatever keeps it from being written.
+    pub fn add(&self, endpoint: &str, tool: &str, credential: &Secret, now: u64) -> Result<bool, PurseError> {
+        let (hash, opens) = Opens::read(credential.reveal()).ok_or(PurseError::NotACredential)?;
+        let given = Bought {
+            endpoint: endpoint.to_owned(),
+            tool: tool.to_owned(),
+            payment_hash: hash.to_string(),
+            calls_left: None,
+            expires_at: expiry(&opens.token),
+            worked: false,
+            opens,
+        };
+        self.keep(&given, now)
+    }
+
+    /// Keeps a credential that no payment of this purse has bought. Whether it is a new one: a server that names an old one gives
+    /// nothing.
+    pub(crate) fn keep(&self, bought: &Bought, now: u64) -> Result<bool, PurseError> {
         let mut quick = self.quick();
         let tx = quick.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let over = "DELETE FROM credentials WHERE worked AND (expires_at <= ?1 OR calls_left = 0)";

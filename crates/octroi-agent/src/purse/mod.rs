@@ -70,6 +70,9 @@ pub enum PurseError {
     /// The payment hash was paid before, or is being paid for something else. Nothing is paid for it.
     #[error("an invoice with this payment hash was paid before")]
     PaidBefore,
+    /// What was to be put in is no credential: its giver's fault.
+    #[error("a credential is <macaroon>:<preimage>")]
+    NotACredential,
     /// Too many payments have no outcome yet.
     #[error("{SPENDS_MAX} payments have no outcome yet")]
     TooManyOpen,

@@ -64,15 +64,34 @@ fn worked(number: u64, tool: &str, expires_at: u64) -> Bought {
 fn what_was_worked_for_comes_first_and_ends_for_good() {
     let purse = Purse::in_memory().unwrap();
     let (paid, free) = (put(&purse, 1, "a"), worked(2, "a", 100));
-    assert!(purse.keep_worked(&free, 1).unwrap());
-    assert!(!purse.keep_worked(&free, 1).unwrap() && !purse.keep_worked(&worked(1, "a", 100), 1).unwrap());
+    assert!(purse.keep(&free, 1).unwrap());
+    assert!(!purse.keep(&free, 1).unwrap() && !purse.keep(&worked(1, "a", 100), 1).unwrap());
     let taken = |kept, now| purse.take(AT, "a", &[], kept, now).unwrap().map(|bought| bought.hash());
     assert_eq!(taken(Kept::Worked, 100), None, "it has ended");
     assert_eq!(taken(Kept::Any, 99), Some(free.hash()));
     assert_eq!((taken(Kept::Worked, 99), taken(Kept::Any, 99)), (None, Some(paid)));
     // Room is made for the next one.
-    assert!(purse.keep_worked(&worked(3, "b", 300), 50).unwrap());
+    assert!(purse.keep(&worked(3, "b", 300), 50).unwrap());
     assert_eq!(purse.credentials().unwrap().len(), 2);
+}
+
+#[test]
+fn a_voucher_is_used_like_what_was_bought() {
+    let purse = Purse::in_memory().unwrap();
+    let voucher = crate::Secret::new(format!("AgEW:{}", preimage(1).to_hex()));
+    assert!(purse.add(AT, "a", &voucher, 1).unwrap() && !purse.add(AT, "a", &voucher, 1).unwrap());
+    let taken = purse.take(AT, "a", &[], Kept::Any, 1).unwrap().unwrap();
+    assert_eq!(taken.authorization().reveal(), format!("L402 {}", voucher.reveal()));
+    // Its server tells what it is worth.
+    purse.learn(&taken.hash(), 1).unwrap();
+    assert_eq!(
+        (take(&purse, "b", &[]), take(&purse, "a", &[]), take(&purse, "a", &[])),
+        (None, Some(taken.hash()), None)
+    );
+    for bad in ["", "AgEW", "AgEW:12", "a b:00", &format!(":{}", preimage(1).to_hex())] {
+        let added = purse.add(AT, "a", &crate::Secret::new(bad), 1);
+        assert!(matches!(added, Err(PurseError::NotACredential)), "{bad}");
+    }
 }
 
 #[test]
@@ -85,7 +104,7 @@ fn a_purse_of_the_first_form_is_taken_over() {
     drop(old);
     let purse = Purse::open(&path).unwrap();
     assert_eq!(take(&purse, "a", &[]), Some(hash));
-    assert!(purse.keep_worked(&worked(2, "a", 100), 1).unwrap());
+    assert!(purse.keep(&worked(2, "a", 100), 1).unwrap());
 }
 
 #[test]

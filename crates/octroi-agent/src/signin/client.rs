@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 use zeroize::Zeroizing;
 
+use super::code::redirect;
 use super::{SignInSettings, issuer::Issuer};
 use crate::http::Http;
 use crate::{AgentError, Secret};
@@ -62,6 +64,15 @@ pub(super) async fn find(
         secret: text("client_secret").map(|secret| Zeroizing::new(secret.to_owned())),
         posts_secret: text("token_endpoint_auth_method") == Some("client_secret_post"),
     })
+}
+
+/// The document that describes this client (OAuth Client ID Metadata Document), to be served at `url`: over TLS, at an address
+/// with a path. `port` is the one of the redirect; issuers take any on this machine where it is not given (RFC 8252 §7.3).
+#[must_use]
+pub fn client_metadata(url: &Url, port: Option<u16>) -> Value {
+    let mut document = registration(&redirect(port));
+    document["client_id"] = json!(url.as_str());
+    document
 }
 
 /// What is registered (RFC 7591 §2): a program on somebody's machine, without a secret.

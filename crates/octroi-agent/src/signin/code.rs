@@ -33,6 +33,11 @@ pub(super) struct Door {
     redirect: String,
 }
 
+/// The address of the door.
+pub(super) fn redirect(port: Option<u16>) -> String {
+    port.map_or_else(|| format!("http://127.0.0.1{PATH}"), |port| format!("http://127.0.0.1:{port}{PATH}"))
+}
+
 /// What the browser brought.
 #[derive(Default)]
 struct Brought {
@@ -47,7 +52,7 @@ impl Door {
         let cannot = |error| AgentError::SignIn(format!("no door for the browser to come back to: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await.map_err(cannot)?;
         let port = listener.local_addr().map_err(cannot)?.port();
-        Ok(Self { listener, redirect: format!("http://127.0.0.1:{port}{PATH}") })
+        Ok(Self { listener, redirect: redirect(Some(port)) })
     }
 
     pub(super) fn redirect(&self) -> &str {

@@ -53,13 +53,18 @@ impl Issuer {
         Err(AgentError::SignIn(format!("the issuer {name} tells nothing of itself")))
     }
 
-    fn check(&self, endpoint: &Url) -> Result<(), AgentError> {
+    /// Every address that it names.
+    pub(super) fn places(&self) -> Vec<Url> {
         let places = [
             Some(&self.token_endpoint),
             self.authorization_endpoint.as_ref(),
             self.registration_endpoint.as_ref(),
         ];
-        match places.into_iter().flatten().find(|place| !may_fetch(place, endpoint)) {
+        places.into_iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn check(&self, endpoint: &Url) -> Result<(), AgentError> {
+        match self.places().into_iter().find(|place| !may_fetch(place, endpoint)) {
             Some(place) => Err(AgentError::SignIn(format!("{place} is not reached over TLS"))),
             None => Ok(()),
         }

@@ -20,6 +20,8 @@ use crate::http::Http;
 use crate::identity::{IdentityNeeded, is_about_identity};
 use crate::{AgentError, Purse, Secret};
 
+pub use client::client_metadata;
+
 use client::Client;
 use issuer::Issuer;
 
@@ -253,6 +255,12 @@ impl SignIn {
         *self.held.write() = Some(session);
         Ok(())
     }
+}
+
+/// Where a document sends whoever signs in to the server at `endpoint`, if it is taken for one at all.
+pub(crate) fn places_of_issuer(document: &[u8], endpoint: &Url) -> Vec<Url> {
+    let issuer = serde_json::from_slice::<Issuer>(document).ok();
+    issuer.filter(|issuer| issuer.check(endpoint).is_ok()).map(|issuer| issuer.places()).unwrap_or_default()
 }
 
 impl Session {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http_body_util::Full;
 use octroi_agent::{Agent, AgentError, BillError, Budget, CallOptions, CallOutcome, Secret};
 use octroi_l402::{Identifier, Macaroon, MasterKeys, Preimage};
 use serde_json::{Value, json};
+use tower::{Layer, Service, ServiceExt};
 
 use crate::gate::{Form, Gate, say};
 use crate::lightning::{Network, Terms, Wallet, invoice, now, preimage};
@@ -240,6 +243,23 @@ async fn an_answer_without_end_is_not_read_to_the_end() {
         let made = visit(&server).await.1;
         assert!(matches!(made, Err(AgentError::TooLong { .. })), "{kind}: {made:?}");
     }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_no_end_of_bytes_is_not_paid() {
+    let server = Server::start(|_| Reply {
+        status: 402,
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: vec![b' '; 16 * 1024 * 1024 + 1],
+    })
+    .await;
+    let wallet = Wallet::new(Arc::default());
+    let payer = octroi_agent::Payer::builder().wallet(wallet.clone()).budget(BUDGET).build();
+    let mut http = octroi_agent::PayLayer::new(payer).layer(octroi_agent::HttpClient::new().unwrap());
+    let request = http::Request::get(server.url.as_str()).body(Full::<Bytes>::default()).unwrap();
+    let Err(error) = http.ready().await.unwrap().call(request).await else { panic!("it was read") };
+    assert!(matches!(error.downcast_ref(), Some(AgentError::TooLong { .. })), "{error}");
+    assert!(wallet.orders().is_empty());
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
 //! `octroi purse`: what was bought, what is left of it, and what was spent.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
-use octroi_agent::{AgentError, Bought, Receipt, SpendState, Totals};
+use octroi_agent::{AgentError, Bought, Payer, Receipt, Secret, SpendState, Totals};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::agent::{PayerArgs, finish, sats};
+use super::agent::{PayerArgs, finish, sats, secret};
+
+/// How long payments without an outcome are looked up again and again.
+const SETTLE_WAIT: Duration = Duration::from_secs(15);
+/// Between two looks.
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Look at the purse: credentials, balances, spending, receipts.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +40,16 @@ enum PurseCommand {
         #[arg(long, required_unless_present = "endpoint", conflicts_with = "endpoint")]
         all: bool,
     },
+    /// Put a credential in that somebody gave you, such as a voucher of the server's owner.
+    Add {
+        /// The endpoint that takes it.
+        endpoint: Url,
+        /// The tool to use it for.
+        tool: String,
+        /// `<macaroon>:<preimage>`, or env:NAME or file:PATH where it stands.
+        #[arg(value_parser = secret)]
+        credential: Secret,
+    },
     /// Forget the tokens of an endpoint.
     SignOut {
         /// The endpoint.
@@ -53,19 +68,35 @@ pub fn run(args: &PurseArgs) -> ExitCode {
                 let gone = args.payer.purse()?.forget_credentials(endpoint.as_deref())?;
                 tell(args.json, "forgotten", json!(gone));
             }
+            Some(PurseCommand::Add { endpoint, tool, credential }) => {
+                let added = args.payer.purse()?.add(endpoint.as_str(), tool, credential, unix_now())?;
+                tell(args.json, "added", json!(added));
+            }
             Some(PurseCommand::SignOut { endpoint }) => {
                 let was = args.payer.purse()?.forget_session(endpoint.as_str())?;
                 tell(args.json, "signed_out", json!(was));
             }
             Some(PurseCommand::Settle) => {
                 let funds = args.payer.open(None, None).await?;
-                let open = funds.payer.settle_open().await;
+                let open = settle(&funds.payer).await;
                 funds.close().await;
                 tell(args.json, "open", json!(open?));
             }
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Looks open payments up, again and again for a while: a node that was just started hears of them from its peers.
+async fn settle(payer: &Payer) -> Result<usize, AgentError> {
+    let started = Instant::now();
+    loop {
+        let open = payer.settle_open().await?;
+        if open == 0 || started.elapsed() > SETTLE_WAIT {
+            return Ok(open);
+        }
+        tokio::time::sleep(SETTLE_PAUSE).await;
+    }
 }
 
 fn tell(json: bool, name: &str, value: Value) {

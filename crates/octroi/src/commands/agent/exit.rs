@@ -1,6 +1,7 @@
 //! How an agent's command ends.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use octroi_agent::AgentError;
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ const EXIT_NETWORK: u8 = 6;
 /// A payment has no outcome yet, or was made and did not buy the call.
 const EXIT_MONEY: u8 = 7;
 
+/// How long a command that is done waits for what it began, such as a read of a standard input that nobody closes.
+const LEAVE_WAIT: Duration = Duration::from_millis(500);
+
 /// Runs a command's work and prints its failure, as text or as JSON.
 pub(in super::super) fn finish(
     json: bool,
@@ -29,7 +33,11 @@ pub(in super::super) fn finish(
         .enable_all()
         .build()
         .map_err(|error| AgentError::Config(error.to_string()))
-        .and_then(|runtime| runtime.block_on(work));
+        .and_then(|runtime| {
+            let made = runtime.block_on(work);
+            runtime.shutdown_timeout(LEAVE_WAIT);
+            made
+        });
     made.unwrap_or_else(|error| {
         let code = code_of(&error);
         if json {

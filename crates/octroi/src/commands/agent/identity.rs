@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use octroi_agent::{AgentError, Grant, Identity, Purse, Secret, SignIn, SignInSettings};
+use serde_json::Value;
 use url::Url;
 
 use super::person::show_page;
@@ -52,6 +53,12 @@ pub(in super::super) enum WhenToAsk {
 }
 
 impl IdentityArgs {
+    /// The document that describes this client, and where it is to be served.
+    pub(in super::super) fn metadata(&self) -> Option<(&Url, Value)> {
+        let url = self.client_metadata_url.as_ref()?;
+        Some((url, octroi_agent::client_metadata(url, self.redirect_port)))
+    }
+
     /// What these flags say for the server at `endpoint`.
     pub(in super::super) fn identity(
         &self,

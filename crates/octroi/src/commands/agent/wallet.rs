@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use octroi_agent::AgentError;
 use octroi_lightning::phoenixd::Phoenixd;
@@ -9,8 +10,13 @@ use octroi_lightning::{LightningNode, Password};
 use url::Url;
 
 use super::text::held;
-use crate::config::LightningConfig;
+use crate::config::{LightningBackend, LightningConfig};
 use crate::wiring::lightning::Node;
+
+/// How long the peers of a node that was just started may take to be there.
+const PEERS_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at them.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a wallet is, and what opens it.
 #[derive(Clone, Debug)]
@@ -60,13 +66,31 @@ impl WalletAddress {
             Self::File(path) => {
                 let settings = LightningConfig::load_wallet(path).map_err(|mistakes| config(&mistakes))?;
                 let node = Node::start(&settings).await.map_err(|error| config(&error))?;
-                Ok(Wallet { node: node.handle(), own: Some(node) })
+                let wallet = Wallet { node: node.handle(), own: Some(node) };
+                if matches!(settings.backend, LightningBackend::Embedded(_)) {
+                    wallet.meet_peers().await;
+                }
+                Ok(wallet)
             }
         }
     }
 }
 
 impl Wallet {
+    /// A node that was just started pays nothing before one of its channels is back.
+    async fn meet_peers(&self) {
+        let waiting = async {
+            while let Ok(info) = self.node.info().await
+                && info.channels > 0
+                && info.usable_channels == 0
+            {
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+        };
+        // Whoever comes too late is said when something is to be paid.
+        let _ = tokio::time::timeout(PEERS_WAIT, waiting).await;
+    }
+
     /// Stops a node that runs in this process.
     pub(super) async fn close(self) {
         if let Some(node) = self.own {

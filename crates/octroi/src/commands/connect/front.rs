@@ -18,6 +18,9 @@ pub(in super::super) const OWN_QUEUE: usize = 16;
 /// Bytes between standard input or output and the front.
 const PIPE: usize = 256 * 1024;
 
+/// How long the last answers may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The bounds of the one client.
 const FRONT: FrontSettings = FrontSettings {
     max_message_bytes: 16 * 1024 * 1024,
@@ -50,8 +53,8 @@ where
     }
     asking.abort();
     reading.abort();
-    // What the front said last is still on its way out.
-    let _ = writing.await;
+    // What the front said last is still on its way out; where it was stopped, calls under way may have more to say than is waited for.
+    let _ = tokio::time::timeout(LAST_WORDS, writing).await;
 }
 
 /// Hands the client's lines on, but for the answers to our own questions. A line too long to be looked at is passed on in

@@ -44,6 +44,9 @@ pub struct ConnectArgs {
 pub fn run(args: &ConnectArgs) -> ExitCode {
     if args.install {
         print!("{}", install::blocks(&args.url, args.name.as_deref(), std::env::args_os()));
+        if let Some((url, document)) = args.identity.metadata() {
+            println!("# The client's metadata, to be served at {url}\n{document:#}");
+        }
         return ExitCode::SUCCESS;
     }
     logging::start(&LogConfig { format: LogFormat::Text, level: args.log.clone() });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::wallets::embedded;
 use super::{Owner, PLAIN, call};
 use crate::harness::{Market, soon};
 
@@ -14,6 +15,7 @@ async fn persist(owner: &Owner, market: &Market) {
             let mut bridge = owner.connect(&market.gate.url, &[]);
             bridge.initialize(json!({})).await;
             let reply = bridge.ask(&call(1, "data_query", json!({"query": "carts"}))).await;
+            bridge.stop().await;
             if reply.to_string().contains("north 41 carts") {
                 return;
             }
@@ -44,16 +46,59 @@ fn payments(purse: &Value) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bridge_that_dies_at_any_moment_pays_nothing_twice() {
     let market = Market::open(&[]).await;
-    let owner = Owner::of(&market, PLAIN).await;
+    let mut owner = Owner::of(&market, PLAIN).await;
+    dies_and_goes_on(&mut owner, &market, Dies::Bridge, &[0, 5, 10, 20, 40, 80, 160, 320]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_dies_at_any_moment_is_asked_what_became_of_it() {
+    let market = Market::open(&[]).await;
+    let mut owner = Owner::of(&market, PLAIN).await;
+    dies_and_goes_on(&mut owner, &market, Dies::Wallet, &[0, 10, 20, 40, 80, 160]).await;
+}
+
+/// Not `kill -9`: LDK closes a channel whose last change reached the disk only in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_stopped_with_its_bridge_goes_on_where_it_was() {
+    let market = Market::open(&[]).await;
+    let settings = embedded(&market).await;
+    let section = format!("[lightning]\nnetwork = \"regtest\"\nbackend = \"embedded\"\n{settings}");
+    let mut owner = Owner::with_wallet(&section, PLAIN);
+    dies_and_goes_on(&mut owner, &market, Dies::Told, &[0, 30, 60, 120, 250, 500]).await;
+}
+
+/// What ends in the middle of a call.
+#[derive(Clone, Copy)]
+enum Dies {
+    /// The bridge, as by a power cut.
+    Bridge,
+    /// The bridge, and a node within it, because they are told to.
+    Told,
+    /// The wallet's API; the node behind it goes on.
+    Wallet,
+}
+
+/// Lets something end so many milliseconds after each call was sent, from before the first request has left until after the
+/// answer, and another bridge go on.
+async fn dies_and_goes_on(owner: &mut Owner, market: &Market, dies: Dies, delays_ms: &[u64]) {
     let mut served = 0;
-    // From before the first request has left until after the answer.
-    for delay_ms in [0, 5, 10, 20, 40, 80, 160, 320] {
+    for delay_ms in delays_ms {
         let mut bridge = owner.connect(&market.gate.url, &[]);
         bridge.initialize(json!({})).await;
         bridge.tell(&call(1, "data_query", json!({"query": "carts"}))).await;
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-        bridge.kill().await;
-        persist(&owner, &market).await;
+        tokio::time::sleep(Duration::from_millis(*delay_ms)).await;
+        match dies {
+            Dies::Bridge => bridge.kill().await,
+            Dies::Told => bridge.stop().await,
+            Dies::Wallet => {
+                owner.wallet = None;
+                // It is answered, or told that it cannot be.
+                bridge.next().await;
+                bridge.stop().await;
+                owner.open_wallet(market).await;
+            }
+        }
+        persist(owner, market).await;
         soon(async {
             while market.gate.ledger().await["open_holds"] != 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -63,7 +108,7 @@ async fn a_bridge_that_dies_at_any_moment_pays_nothing_twice() {
         let calls = market.gate.ledger().await["captured"].as_u64().unwrap();
         assert!((served + 1..=served + 2).contains(&calls), "{calls} calls after {served}");
         served = calls;
-        agree(&owner, &market, served).await;
+        agree(owner, market, served).await;
     }
     let bought = payments(&owner.purse().await) as u64;
     assert!(bought <= served + 1, "{bought} payments for {served} calls");
@@ -112,9 +157,7 @@ async fn a_wallet_that_dies_is_asked_again_for_the_same_payment() {
     assert_eq!((&open["state"], &open["amount_msat"]), (&json!("open"), &json!(1700)), "{open}");
 
     // It comes back, elsewhere: the payment of before is made, and no other.
-    let again = Owner::of(&market, PLAIN).await;
-    std::fs::copy(again.file("wallet"), owner.file("wallet")).unwrap();
-    owner.wallet = Some({ again }.wallet.take().unwrap());
+    owner.open_wallet(&market).await;
     persist(&owner, &market).await;
     assert_eq!(payments(&owner.purse().await), 2);
     agree(&owner, &market, 2).await;

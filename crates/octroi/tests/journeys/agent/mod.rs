@@ -1,10 +1,15 @@
 //! The agent's side: the real binary as the bridge, the wallet and the shell's commands, paying real regtest invoices.
 
 mod bridge;
+mod docs;
+mod door;
 mod kills;
 mod owner;
+mod passes;
 mod shell;
 mod signin;
+mod terminal;
+mod wallets;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -34,13 +39,29 @@ pub(crate) struct Owner {
 impl Owner {
     /// The owner of the market's paying node, with this policy.
     pub(crate) async fn of(market: &Market, policy: &str) -> Self {
+        let mut owner = Self::poor();
+        owner.rule(policy);
+        owner.open_wallet(market).await;
+        owner
+    }
+
+    /// Opens the wallet, somewhere else than before.
+    pub(crate) async fn open_wallet(&mut self, market: &Market) {
         let node = Arc::clone(&market.payer.node);
         let wallet = wallet_api::serve(node, &Password::new(PASSWORD)).await.unwrap();
-        let owner = Self { folder: StoreDir::temporary().unwrap(), wallet: Some(wallet) };
+        let password = PASSWORD.replace(' ', "%20");
+        let address = wallet.url.replace("http://", &format!("phoenixd+http://:{password}@"));
+        std::fs::write(self.file("wallet"), address).unwrap();
+        self.wallet = Some(wallet);
+    }
+
+    /// The owner of the wallet that a `[lightning]` section describes.
+    pub(crate) fn with_wallet(section: &str, policy: &str) -> Self {
+        let owner = Self::poor();
         owner.rule(policy);
-        let url = owner.wallet.as_ref().unwrap().url.clone();
-        let address = url.replace("http://", &format!("phoenixd+http://:{}@", PASSWORD.replace(' ', "%20")));
-        std::fs::write(owner.file("wallet"), address).unwrap();
+        let file = owner.file("wallet.toml");
+        std::fs::write(&file, section).unwrap();
+        std::fs::write(owner.file("wallet"), format!("config:{}", file.display())).unwrap();
         owner
     }
 
@@ -65,7 +86,7 @@ impl Owner {
         let path = |name: &str| self.file(name).to_str().unwrap().to_owned();
         let mut flags =
             vec!["--purse".to_owned(), path("purse.db"), "--policy".to_owned(), path("policy.toml")];
-        if self.wallet.is_some() {
+        if self.file("wallet").exists() {
             flags.extend(["--wallet".to_owned(), format!("file:{}", path("wallet"))]);
         }
         flags
@@ -122,6 +143,13 @@ impl Program {
     /// Ends it as a power cut would.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        let id = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        soon(self.child.wait()).await.unwrap();
     }
 
     pub(crate) async fn tell(&mut self, message: &Value) {

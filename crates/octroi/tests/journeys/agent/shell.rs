@@ -93,7 +93,27 @@ async fn free_work_comes_before_money() {
     let owner = Owner::of(&market, "work_seconds = 60\n").await;
     let (code, _, err) = owner.run(&["call", &market.gate.url, "data_query", "--arg", "query=carts"]).await;
     assert!(code == 0 && err.contains("computed 8 bits"), "{err}");
+    // In use now: the next solution buys several calls, and the calls after it cost nothing and need no puzzle.
+    let mut worked = Vec::new();
+    for _ in 0..3 {
+        let (code, out, err) =
+            owner.run(&["call", &market.gate.url, "data_query", "--arg", "query=carts"]).await;
+        assert!(code == 0 && out.contains("north 41 carts"), "{out}{err}");
+        worked.push(err.contains("computed 8 bits"));
+    }
+    assert_eq!(worked, [true, false, false]);
+    let credentials = owner.purse().await["credentials"].clone();
+    assert_eq!((&credentials[0]["worked"], &credentials[0]["calls_left"]), (&json!(true), &json!(2)));
     assert_eq!(market.gate.ledger().await["received_msat"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_says_what_its_invoice_says() {
+    let market = Market::open(&[]).await;
+    let asked = market.caller.call("data_query", json!({"query": "x"})).send().await;
+    assert_eq!(asked.data()["l402"]["description"], "mcp data_query x1", "{}", asked.text);
+    let decoded = octroi_lightning::bolt11::decode(&asked.challenge().invoice).unwrap();
+    assert_eq!(decoded.description.as_deref(), Some("mcp data_query x1"));
 }
 
 #[tokio::test]
@@ -105,4 +125,13 @@ async fn the_blocks_for_desktop_clients_start_this_very_program() {
         assert!(out.contains(client), "{out}");
     }
     assert!(out.contains(env!("CARGO_BIN_EXE_octroi")) && !out.contains("--install"), "{out}");
+    // The line for a shell is read by one as it is meant.
+    let line = out.lines().find(|line| line.starts_with("claude mcp add ")).unwrap();
+    let script = format!("claude() {{ printf '%s\\n' \"$@\"; }}; {line}");
+    let read = std::process::Command::new("bash").args(["-euc", &script]).output().unwrap();
+    let read = String::from_utf8(read.stdout).unwrap();
+    let words: Vec<&str> = read.lines().collect();
+    let expected = owner.words(&["connect", "https://gate.example.com/mcp"]);
+    assert_eq!(words[..3], ["mcp", "add", "gate-example-com"]);
+    assert_eq!(words[3..], [&["--"], &expected.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
 }

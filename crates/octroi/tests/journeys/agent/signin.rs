@@ -1,154 +1,15 @@
 //! Signing in: with a browser, as a program, and again when the token has ended.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use octroi_testkit::issuer::{Issuer, TokenSpec};
 use octroi_testkit::upstream::sample::Sample;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
+use super::door::{Door, Resource};
 use super::{Owner, Program, call};
 use crate::harness::{Gate, Launch, peers};
-
-/// The browser's half of an issuer: registration, a page that agrees at once, and tokens signed by the testkit's issuer.
-struct Door {
-    url: String,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    issuer_url: String,
-    audience: String,
-    /// Codes and what their tokens need: challenge and redirect.
-    codes: HashMap<String, (String, String)>,
-    refresh: Option<String>,
-    log: Vec<String>,
-    ttl: u64,
-}
-
-impl Door {
-    async fn open(issuer: Arc<Issuer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { issuer_url: url.clone(), ttl: 3600, ..State::default() }));
-        let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (shared, issuer) = (Arc::clone(&shared), Arc::clone(&issuer));
-                tokio::spawn(async move {
-                    let Some((head, body)) = request(&mut stream).await else { return };
-                    let answer = shared.lock().unwrap().answer(&issuer, &head, &body);
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                });
-            }
-        });
-        Self { url, state }
-    }
-
-    fn log(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().unwrap().log)
-    }
-}
-
-/// The head and the body of the one request of a connection.
-async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
-    let mut request = Vec::new();
-    let mut piece = [0; 8192];
-    loop {
-        let read = stream.read(&mut piece).await.ok().filter(|read| *read > 0)?;
-        request.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&request).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length =
-            |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok();
-        if body.len() >= head.lines().find_map(length).unwrap_or(0) {
-            return Some((head.to_owned(), body.to_owned()));
-        }
-    }
-}
-
-fn reply(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-}
-
-fn pairs(text: &str) -> HashMap<String, String> {
-    url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
-}
-
-impl State {
-    fn answer(&mut self, issuer: &Issuer, head: &str, body: &str) -> String {
-        let target = head.split(' ').nth(1).unwrap_or_default();
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let json = |value: Value| reply("200 OK", "Content-Type: application/json\r\n", &value.to_string());
-        let base = &self.issuer_url;
-        match path {
-            "/.well-known/oauth-authorization-server" => json(json!({
-                "issuer": base,
-                "authorization_endpoint": format!("{base}/authorize"),
-                "token_endpoint": format!("{base}/token"),
-                "registration_endpoint": format!("{base}/register"),
-                "jwks_uri": format!("{}/jwks", issuer.url().trim_end_matches('/')),
-                "code_challenge_methods_supported": ["S256"],
-                "authorization_response_iss_parameter_supported": true,
-            })),
-            "/register" => {
-                let asked: Value = serde_json::from_str(body).unwrap();
-                assert_eq!(
-                    (&asked["application_type"], &asked["token_endpoint_auth_method"]),
-                    (&json!("native"), &json!("none"))
-                );
-                self.log.push("register".to_owned());
-                json(json!({"client_id": "registered", "redirect_uris": asked["redirect_uris"]}))
-            }
-            "/authorize" => {
-                let asked = pairs(query);
-                assert_eq!(
-                    (asked["code_challenge_method"].as_str(), asked["resource"].as_str()),
-                    ("S256", self.audience.as_str())
-                );
-                let code = format!("code-{}", self.codes.len());
-                self.log.push("authorize".to_owned());
-                self.codes
-                    .insert(code.clone(), (asked["code_challenge"].clone(), asked["redirect_uri"].clone()));
-                let query: String = url::form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs([("code", code.as_str()), ("state", &asked["state"]), ("iss", base)])
-                    .finish();
-                reply("302 Found", &format!("Location: {}?{query}\r\n", asked["redirect_uri"]), "")
-            }
-            "/token" => self.token(issuer, &pairs(body)),
-            _ => reply("404 Not Found", "", ""),
-        }
-    }
-
-    fn token(&mut self, issuer: &Issuer, asked: &HashMap<String, String>) -> String {
-        use base64::Engine as _;
-        let good = match asked["grant_type"].as_str() {
-            "authorization_code" => self.codes.remove(&asked["code"]).is_some_and(|(challenge, redirect)| {
-                let hash = <sha2::Sha256 as sha2::Digest>::digest(&asked["code_verifier"]);
-                let proof = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash);
-                proof == challenge && redirect == asked["redirect_uri"] && asked["client_id"] == "registered"
-            }),
-            "refresh_token" => self.refresh.take().is_some_and(|known| known == asked["refresh_token"]),
-            _ => false,
-        };
-        self.log.push(asked["grant_type"].clone());
-        if !good {
-            return reply(
-                "400 Bad Request",
-                "Content-Type: application/json\r\n",
-                r#"{"error":"invalid_grant"}"#,
-            );
-        }
-        let refresh = format!("refresh-{}", self.log.len());
-        self.refresh = Some(refresh.clone());
-        let spec = TokenSpec::new("alice", &self.audience).ttl_seconds(self.ttl);
-        let answer = json!({"access_token": issuer.token(spec), "token_type": "Bearer", "expires_in": self.ttl, "refresh_token": refresh});
-        reply("200 OK", "Content-Type: application/json\r\n", &answer.to_string())
-    }
-}
+use crate::identity::sign_in::Stand;
 
 /// A gate that wants to know who calls, and free for those it knows.
 async fn gate(issuer: &Issuer, sample: &Sample) -> Gate {
@@ -203,14 +64,7 @@ async fn a_person_signs_in_with_a_browser_once() {
     let front = Resource::start(&door.url, sample.url()).await;
     door.state.lock().unwrap().audience = front.url.clone();
     let owner = Owner::poor();
-    let browser = peers::node("browser.mjs");
-    let browser = format!(
-        "{} {}",
-        browser.as_std().get_program().to_str().unwrap(),
-        browser.as_std().get_args().next().unwrap().to_str().unwrap()
-    );
-    let start =
-        || Program::start(&owner.words(&["connect", &front.url]), &[("OCTROI_BROWSER", browser.clone())]);
+    let start = || Program::start(&owner.words(&["connect", &front.url]), &[("OCTROI_BROWSER", browser())]);
     let query = |id| call(id, "data_query", json!({"query": "carts"}));
     let mut bridge = start();
     bridge.initialize(json!({})).await;
@@ -233,94 +87,78 @@ async fn a_person_signs_in_with_a_browser_once() {
     assert_eq!(door.log(), ["refresh_token", "authorize", "authorization_code"]);
 }
 
-/// A resource server that takes every token but those revoked, in front of a sample server.
-struct Resource {
-    url: String,
-    seen: Arc<Mutex<(Vec<String>, Vec<String>)>>,
+/// What `OCTROI_BROWSER` names: goes where it is sent, and agrees to everything.
+fn browser() -> String {
+    let browser = peers::node("browser.mjs");
+    let (program, mut words) = (browser.as_std().get_program(), browser.as_std().get_args());
+    format!("{} {}", program.to_str().unwrap(), words.next().unwrap().to_str().unwrap())
 }
 
-impl Resource {
-    async fn start(issuer: &str, upstream: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let url = format!("{base}/mcp");
-        let seen: Arc<Mutex<(Vec<String>, Vec<String>)>> = Arc::default();
-        let (shared, issuer, resource) = (Arc::clone(&seen), issuer.to_owned(), url.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (shared, issuer, resource, upstream) =
-                    (Arc::clone(&shared), issuer.clone(), resource.clone(), upstream.clone());
-                tokio::spawn(serve(stream, shared, issuer, resource, upstream));
-            }
-        });
-        Self { url, seen }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_known_by_its_document() {
+    let issuer = Arc::new(Issuer::start().await.unwrap());
+    let door = Door::open(Arc::clone(&issuer)).await;
+    let sample = Sample::start().await.unwrap();
+    let front = Resource::start(&door.url, sample.url()).await;
+    let owner = Owner::poor();
+    let place = format!("{}/client.json", door.url);
+    let words = ["connect", front.url.as_str(), "--client-metadata-url", &place];
+    // What is to be served there is told with what clients need.
+    let (code, out, _) = owner.run(&[&words[..], &["--install"]].concat()).await;
+    let document = out.split("# ").find(|block| block.starts_with("The client's metadata, to be served at"));
+    let document = document.and_then(|block| serde_json::from_str(block.split_once('\n')?.1).ok());
+    let document: Value = document.unwrap_or_else(|| panic!("{code}: {out}"));
+    assert_eq!((code, &document["client_id"]), (0, &json!(place)));
+    {
+        let mut state = door.state.lock().unwrap();
+        (state.audience, state.document) = (front.url.clone(), Some(document));
     }
-
-    /// No token seen so far is taken any more.
-    fn revoke(&self) {
-        let (seen, revoked) = &mut *self.seen.lock().unwrap();
-        revoked.append(seen);
-    }
+    let mut bridge = Program::start(&owner.words(&words), &[("OCTROI_BROWSER", browser())]);
+    bridge.initialize(json!({})).await;
+    let reply = bridge.ask(&call(1, "data_query", json!({"query": "carts"}))).await;
+    assert!(reply.to_string().contains("north 41 carts"), "{reply}");
+    assert_eq!(door.log(), ["authorize", "authorization_code"]);
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    shared: Arc<Mutex<(Vec<String>, Vec<String>)>>,
-    issuer: String,
-    resource: String,
-    upstream: String,
-) {
-    let Some((head, body)) = request(&mut stream).await else { return };
-    let metadata = "/.well-known/oauth-protected-resource/mcp";
-    let answer = if head.contains(metadata) {
-        let told = json!({"resource": resource, "authorization_servers": [issuer]}).to_string();
-        reply("200 OK", "Content-Type: application/json\r\n", &told)
-    } else {
-        let token =
-            head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).map(str::to_owned);
-        let known = token.filter(|token| {
-            let (seen, revoked) = &mut *shared.lock().unwrap();
-            let good = !revoked.contains(token);
-            if good {
-                seen.push(token.clone());
-            }
-            good
-        });
-        if known.is_none() {
-            let place = resource.replace("/mcp", metadata);
-            reply(
-                "401 Unauthorized",
-                &format!("WWW-Authenticate: Bearer resource_metadata=\"{place}\"\r\n"),
-                "",
-            )
-        } else {
-            pass(&head, body, &upstream).await
-        }
-    };
-    let _ = stream.write_all(answer.as_bytes()).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_is_missing_is_signed_in_for() {
+    let stand = Stand::open(true).await;
+    let owner = Owner::poor();
+    let words = owner.words(&["connect", &stand.gate.url]);
+    let mut bridge = Program::start(&words, &[("OCTROI_BROWSER", browser())]);
+    let hello = bridge.initialize(json!({})).await;
+    assert_eq!(hello["result"]["protocolVersion"], "2025-11-25", "{hello}");
+    let reply = bridge.ask(&call(1, "data_query", json!({"query": "carts"}))).await;
+    assert!(reply.to_string().contains("north 41 carts"), "{reply}");
+    // Refused with 403 and the scope that it takes; asked for beside those of before.
+    let announce = call(2, "announce", json!({"list": "tools"}));
+    let reply = bridge.ask(&announce).await;
+    assert!(reply.to_string().contains("announced"), "{reply}");
+    // The token is kept: another process asks nobody.
+    let mut other = Program::start(&words, &[("OCTROI_BROWSER", "false".to_owned())]);
+    other.initialize(json!({})).await;
+    let reply = other.ask(&announce).await;
+    assert!(reply.to_string().contains("announced"), "{reply}");
 }
 
-async fn pass(head: &str, body: String, upstream: &str) -> String {
-    let http = reqwest::Client::new();
-    let mut request = http.request(head.split(' ').next().unwrap().parse().unwrap(), upstream).body(body);
-    for line in head.lines().skip(1) {
-        let (name, value) = line.split_once(": ").unwrap();
-        if ["accept", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"]
-            .contains(&name)
-        {
-            request = request.header(name, value);
-        }
-    }
-    if head.starts_with("GET") {
-        return reply("405 Method Not Allowed", "", "");
-    }
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let mut headers = String::new();
-    for name in ["content-type", "mcp-session-id"] {
-        if let Some(value) = answer.headers().get(name) {
-            headers.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-        }
-    }
-    reply(&status.to_string(), &headers, &answer.text().await.unwrap())
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_the_environment_is_used_as_it_is() {
+    let issuer = Issuer::start().await.unwrap();
+    let sample = Sample::start().await.unwrap();
+    let gate = gate(&issuer, &sample).await;
+    let owner = Owner::poor();
+    let token = issuer.token(TokenSpec::new("alice", &gate.url));
+    gate.secrets.add(&token);
+    let words = owner.words(&["connect", &gate.url]);
+    let query = call(1, "data_query", json!({"query": "carts"}));
+    let mut bridge = Program::start(&words, &[("OCTROI_TOKEN", token)]);
+    bridge.initialize(json!({})).await;
+    let reply = bridge.ask(&query).await;
+    assert!(reply.to_string().contains("north 41 carts"), "{reply}");
+    // One that is refused is said, and nobody is sent to a browser.
+    let mut bridge = Program::start(&words, &[("OCTROI_TOKEN", "not.a.token".to_owned())]);
+    bridge.initialize(json!({})).await;
+    let reply = bridge.ask(&query).await;
+    assert!(reply.to_string().contains("token") && !reply.to_string().contains("north"), "{reply}");
+    assert_eq!(owner.purse().await["signed_in"], json!([]));
 }

@@ -7,7 +7,7 @@ mod operator;
 mod pipes;
 mod possession;
 mod rules;
-mod sign_in;
+pub(crate) mod sign_in;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -22,15 +22,15 @@ use crate::harness::{Caller, Gate, soon};
 const CARTS: &str = "carts: north 41 carts";
 
 /// An issuer of somebody else's, a server, and the gate between them.
-struct Stand {
-    gate: Gate,
+pub(crate) struct Stand {
+    pub(crate) gate: Gate,
     _issuer: Server,
     _sample: Sample,
 }
 
 impl Stand {
     /// A gate that wants a token for tools, or where `for_everything` for every request.
-    async fn open(for_everything: bool) -> Self {
+    pub(crate) async fn open(for_everything: bool) -> Self {
         let sample = Sample::start().await.unwrap();
         let (port, mut issuer) = (free_port(), peers::node("oidc-provider.mjs"));
         let url = format!("http://127.0.0.1:{port}/mcp");
