@@ -26,6 +26,9 @@ pub enum NodeError {
     /// The node's own store cannot be read or written: the operator's disk.
     #[error("the Lightning node's store failed: {0}")]
     Storage(String),
+    /// The node's store is an older copy: starting from it would lose the money of its channels. Fatal at start.
+    #[error("{0}")]
+    Stale(String),
     /// The settings given for the node cannot be used: the operator's fault, fatal at start.
     #[error("Lightning configuration: {0}")]
     Config(String),

@@ -25,6 +25,7 @@ mod queue;
 mod rest;
 mod time;
 mod tls;
+mod treasury;
 
 pub use error::{NodeError, PayError};
 pub use node::{
@@ -32,3 +33,4 @@ pub use node::{
     Outgoing, Past, Payment, Settled, Settlement, Settlements,
 };
 pub use password::Password;
+pub use treasury::{ChannelRequest, Treasury, Withdrawal};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use octroi_l402::{Msat, PaymentHash, Preimage};
 
-use crate::{NodeError, PayError, bolt11};
+use crate::{NodeError, PayError, Treasury, bolt11};
 
 /// A Lightning node, seen from the gate.
 ///
@@ -89,6 +89,11 @@ pub trait LightningNode: Send + Sync {
     /// [`NodeError::Unsupported`] where the wallet is not for the gate's use.
     async fn new_address(&self) -> Result<String, NodeError> {
         Err(NodeError::Unsupported("on-chain addresses"))
+    }
+
+    /// Its coins and channels, where they are managed through the gate.
+    fn treasury(&self) -> Option<&dyn Treasury> {
+        None
     }
 
     /// Who the node is and how far it has seen the chain.

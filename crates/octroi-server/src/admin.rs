@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::operator_key::{OperatorKey, SEAL_HEADER};
+use crate::spending_pages::{self, Spending, UsedSeals};
 use crate::{identity_pages, ledger_pages, lightning_pages, metrics, reconcile_pages};
 
 /// Headers that a proxy adds to what it passes on.
@@ -49,6 +50,9 @@ pub(crate) enum AdminPage {
     LightningInvoice,
     /// `/lightning/address`: an on-chain address of the node's wallet.
     LightningAddress,
+    /// `/lightning/pay`, `/lightning/open-channel`, `/lightning/close-channel`, `/lightning/withdraw`: what costs the node money. Sealed,
+    /// each seal once.
+    Spend(Spending),
     /// `/identity/forget`: every verdict on a token.
     Forget,
     /// `/identity/revoke`: a token, or everything a subject holds.
@@ -58,7 +62,7 @@ pub(crate) enum AdminPage {
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Health,
         Self::Metrics,
         Self::Ledger,
@@ -73,11 +77,18 @@ impl AdminPage {
         Self::Lightning,
         Self::LightningInvoice,
         Self::LightningAddress,
+        Self::Spend(Spending::Pay),
+        Self::Spend(Spending::OpenChannel),
+        Self::Spend(Spending::CloseChannel),
+        Self::Spend(Spending::Withdraw),
     ];
 
     /// Whether it takes the operator's seal to ask: what moves money is not for everybody on the machine.
     const fn is_sealed(self) -> bool {
-        matches!(self, Self::Voucher | Self::RevokeCredit | Self::RestoreCredit | Self::Reconcile)
+        matches!(
+            self,
+            Self::Voucher | Self::RevokeCredit | Self::RestoreCredit | Self::Reconcile | Self::Spend(_)
+        )
     }
 
     /// Whether the page changes something, and is asked by POST.
@@ -102,6 +113,10 @@ impl AdminPage {
             Self::Lightning => "/lightning",
             Self::LightningInvoice => "/lightning/invoice",
             Self::LightningAddress => "/lightning/address",
+            Self::Spend(Spending::Pay) => "/lightning/pay",
+            Self::Spend(Spending::OpenChannel) => "/lightning/open-channel",
+            Self::Spend(Spending::CloseChannel) => "/lightning/close-channel",
+            Self::Spend(Spending::Withdraw) => "/lightning/withdraw",
             Self::Forget => "/identity/forget",
             Self::Revoke => "/identity/revoke",
             Self::Rotate => "/identity/rotate",
@@ -117,6 +132,7 @@ pub struct Admin {
     signing: Option<Arc<SigningKeys>>,
     operator: Option<OperatorKey>,
     bookkeeper: Option<Arc<Bookkeeper>>,
+    used: Arc<UsedSeals>,
     metrics: bool,
     anyone: bool,
 }
@@ -131,7 +147,8 @@ impl Admin {
         metrics: bool,
         anyone: bool,
     ) -> Self {
-        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, metrics, anyone }
+        let used = Arc::new(UsedSeals::new(unix_seconds()));
+        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, used, metrics, anyone }
     }
 
     /// The same, where requests sealed with `key` may change the ledger.
@@ -144,6 +161,12 @@ impl Admin {
     #[must_use]
     pub fn with_bookkeeper(self, bookkeeper: Arc<Bookkeeper>) -> Self {
         Self { bookkeeper: Some(bookkeeper), ..self }
+    }
+
+    /// The same pages, also for callers from other machines; a seal that was used here is used there.
+    #[must_use]
+    pub fn for_anyone(self) -> Self {
+        Self { anyone: true, ..self }
     }
 
     /// The keys that statements about callers are signed with.
@@ -202,7 +225,7 @@ impl Admin {
     }
 
     async fn sealed(&self, page: AdminPage, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
-        let (Some(ledger), Some(key)) = (&self.ledger, &self.operator) else {
+        let Some(key) = &self.operator else {
             return text(StatusCode::NOT_FOUND, "there is nothing at this path\n".to_owned());
         };
         let seal = headers.get(SEAL_HEADER).and_then(|seal| seal.to_str().ok()).unwrap_or_default();
@@ -212,6 +235,15 @@ impl Admin {
                 "the operator's seal is missing, wrong, or too old\n".to_owned(),
             );
         }
+        if let AdminPage::Spend(what) = page {
+            if !self.used.take(seal, unix_seconds()) {
+                return text(StatusCode::FORBIDDEN, "the operator's seal was used before\n".to_owned());
+            }
+            return spending_pages::answer(&self.endpoints, what, body).await;
+        }
+        let Some(ledger) = &self.ledger else {
+            return text(StatusCode::NOT_FOUND, "this gate keeps no ledger\n".to_owned());
+        };
         match page {
             AdminPage::Voucher => ledger_pages::voucher(ledger, body).await,
             AdminPage::Reconcile => reconcile_pages::look(self.bookkeeper.as_deref(), body).await,

@@ -20,6 +20,7 @@ mod own_tools;
 mod proxies;
 mod reconcile_pages;
 mod routes;
+mod spending_pages;
 pub mod stdio_front;
 pub mod upstream;
 
@@ -33,3 +34,4 @@ pub use own_tools::{GateTools, ToolNames};
 pub use proxies::TrustedProxies;
 pub use reconcile_pages::{ReconcileReply, ReconcileRequest};
 pub use routes::{JWKS_PATH, ReplyBody, Routes};
+pub use spending_pages::{CloseRequest, OpenRequest, PayRequest, RequestId, WithdrawRequest};

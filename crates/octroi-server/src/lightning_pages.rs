@@ -130,19 +130,19 @@ pub(crate) async fn address(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
     }
 }
 
-fn no_node() -> Response<Bytes> {
+pub(crate) fn no_node() -> Response<Bytes> {
     json_page(StatusCode::NOT_FOUND, &json!({"error": "this gate has no Lightning node"}))
 }
 
-fn failed(error: &NodeError) -> Response<Bytes> {
+pub(crate) fn failed(error: &NodeError) -> Response<Bytes> {
     let status = match error {
-        NodeError::Refused(_) | NodeError::Unsupported(_) => StatusCode::BAD_REQUEST,
+        NodeError::Refused(_) | NodeError::Unsupported(_) | NodeError::Config(_) => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     json_page(status, &json!({"error": error.to_string()}))
 }
 
-fn json_page(status: StatusCode, page: &Value) -> Response<Bytes> {
+pub(crate) fn json_page(status: StatusCode, page: &Value) -> Response<Bytes> {
     let mut reply = Response::new(Bytes::from(page.to_string()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();

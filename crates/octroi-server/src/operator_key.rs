@@ -1,4 +1,4 @@
-//! What shows that a request to change the ledger comes from who runs the gate: a seal made with the gate's own master key.
+//! What shows that a request to change the ledger, or to spend, comes from who runs the gate: a seal made with the gate's own master key.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// The header the seal stands in: `<Unix seconds>.<64 hexadecimal digits>`.
 pub const SEAL_HEADER: &str = "x-octroi-seal";
 /// How far the clocks of who asks and who answers may be apart, in seconds; and how long a seal could be shown again.
-const SEAL_SECONDS: u64 = 60;
+pub(crate) const SEAL_SECONDS: u64 = 60;
 const LABEL: &[u8] = b"octroi operator seal v1";
 
 /// The key of the seals. Secret: wiped when dropped, not shown by `Debug`.

@@ -12,7 +12,7 @@ use super::{EmbeddedNode, Inner, payment_id, storage, unsigned};
 use crate::node::{msat, unix_now};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, bolt11,
+    NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, Treasury, bolt11,
 };
 
 /// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
@@ -91,6 +91,10 @@ impl LightningNode for EmbeddedNode {
 
     async fn new_address(&self) -> Result<String, NodeError> {
         Self::new_address(self).await
+    }
+
+    fn treasury(&self) -> Option<&dyn Treasury> {
+        Some(self)
     }
 
     async fn info(&self) -> Result<NodeInfo, NodeError> {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::config::{AnchorChannelsConfig, Config};
-use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::{BuildError, Builder, Node};
 use tokio::runtime::{Handle, Runtime};
 
 use super::config::{ChainSource, EmbeddedConfig};
+use super::store::{self, Opened, Store};
 use super::tracing_log::TracingLog;
-use super::{peer_id, storage};
+use super::{age, peer_id, storage};
 use crate::NodeError;
 
 /// How long the node's tasks may take to end.
@@ -33,8 +33,13 @@ pub(super) fn runtime() -> Result<Runtime, NodeError> {
         .map_err(storage)
 }
 
-pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc<SqliteStore>), NodeError> {
+pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc<Store>), NodeError> {
+    let Opened { store, seed } = store::open(&config.storage_dir, config.passphrase.as_ref())?;
+    age::check(&store, &config.storage_dir)?;
     let mut builder = Builder::from_config(node_config(config)?);
+    if let Some(seed) = seed {
+        builder.set_entropy_seed_bytes(*seed);
+    }
     builder.set_runtime(handle);
     builder.set_custom_logger(Arc::new(TracingLog::new(config.log_level)));
     if let Some(alias) = &config.alias {
@@ -60,14 +65,7 @@ pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc
             builder.set_chain_source_electrum(url.clone(), None);
         }
     }
-    let store = SqliteStore::new(
-        config.storage_dir.clone(),
-        Some(SQLITE_DB_FILE_NAME.to_owned()),
-        Some(KV_TABLE_NAME.to_owned()),
-    );
-    let store = Arc::new(store.map_err(storage)?);
-    let node =
-        builder.build_with_store(Arc::<SqliteStore>::clone(&store)).map_err(|error| build_error(&error))?;
+    let node = builder.build_with_store(Arc::<Store>::clone(&store)).map_err(|error| build_error(&error))?;
     Ok((node, store))
 }
 

@@ -10,7 +10,7 @@ use super::{EmbeddedNode, peer_id, unsigned};
 use crate::NodeError;
 
 /// How long a node's own first look at the chain is waited for. One that cannot reach its chain never has it.
-const FIRST_SYNC: Duration = Duration::from_secs(5);
+const FIRST_SYNC: Duration = Duration::from_secs(30);
 
 /// How often channels are looked at while waiting for one to become usable.
 const LOOK: Duration = Duration::from_millis(2);
@@ -33,7 +33,7 @@ impl EmbeddedNode {
     /// # Errors
     /// [`NodeError::Unreachable`] when the chain source does not answer.
     pub async fn sync(&self) -> Result<(), NodeError> {
-        self.first_sync().await;
+        self.first_sync().await?;
         self.run(|inner| {
             inner
                 .node
@@ -43,16 +43,17 @@ impl EmbeddedNode {
         .await
     }
 
-    /// Waits, not for long, until the node has looked at the chain by itself: asked before that, ldk-node takes the one
-    /// look for the other, which its debug builds do not survive.
-    async fn first_sync(&self) {
+    /// Waits until the node has looked at the chain by itself: asked before that, ldk-node takes the one look for the other,
+    /// which its debug builds do not survive.
+    async fn first_sync(&self) -> Result<(), NodeError> {
         let looked = async {
             let seen = || self.inner.node.status().latest_lightning_wallet_sync_timestamp;
             while seen().is_none_or(|seen| seen < self.inner.started_at) {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let _ = tokio::time::timeout(FIRST_SYNC, looked).await;
+        let waited = tokio::time::timeout(FIRST_SYNC, looked).await;
+        waited.map_err(|_| NodeError::Unreachable("the chain source: not seen since the start".to_owned()))
     }
 
     /// Connects to a peer, and remembers it.

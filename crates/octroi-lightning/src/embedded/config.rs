@@ -13,6 +13,9 @@ pub struct EmbeddedConfig {
     /// Where keys, channels and payments are kept, one folder per node. Created with mode 0700: **who reads it can
     /// spend the money, who loses it loses the money**.
     pub storage_dir: PathBuf,
+    /// What seals keys and channels on disk. Without it they lie open; a folder that lies open is sealed when it is first
+    /// started with one.
+    pub passphrase: Option<Password>,
     /// Where blocks come from. There is no default: a public server would learn every channel of the node.
     pub chain: ChainSource,
     /// Where peers connect; empty for a node that only dials out. Ports must be given (not 0): peers remember them.
@@ -38,6 +41,7 @@ impl EmbeddedConfig {
         Self {
             network,
             storage_dir: storage_dir.into(),
+            passphrase: None,
             chain,
             listen: Vec::new(),
             alias: None,

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ldk_node::io::sqlite_store::SqliteStore;
 use ldk_node::lightning::util::persist::KVStoreSync;
 use octroi_l402::PaymentHash;
 use parking_lot::Mutex;
 
+use super::store::Store;
 use super::{NAMESPACE, storage};
 use crate::NodeError;
 
@@ -27,12 +27,12 @@ const UNPAID_RETENTION_SECS: u64 = 60;
 const INVOICES: &str = "invoices";
 
 pub(super) struct Invoices {
-    store: Arc<SqliteStore>,
+    store: Arc<Store>,
     expiries: Mutex<HashMap<PaymentHash, u64>>,
 }
 
 impl Invoices {
-    pub(super) fn load(store: Arc<SqliteStore>) -> Result<Self, NodeError> {
+    pub(super) fn load(store: Arc<Store>) -> Result<Self, NodeError> {
         let mut expiries = HashMap::new();
         for key in KVStoreSync::list(&*store, NAMESPACE, INVOICES).map_err(storage)? {
             let bytes = KVStoreSync::read(&*store, NAMESPACE, INVOICES, &key).map_err(storage)?;
@@ -92,9 +92,7 @@ mod tests {
     #[test]
     fn expiries_survive_a_restart_and_end_after_their_retention() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            Invoices::load(Arc::new(SqliteStore::new(dir.path().to_path_buf(), None, None).unwrap())).unwrap()
-        };
+        let open = || Invoices::load(Arc::new(Store::plain(dir.path()).unwrap())).unwrap();
         let (old, new) = (PaymentHash::from_bytes([1; 32]), PaymentHash::from_bytes([2; 32]));
         let invoices = open();
         invoices.insert(old, 1_000).unwrap();

@@ -7,6 +7,7 @@
 //! every payment waits some tens of milliseconds at the payee, by design of LDK (it hides who pays whom).
 
 mod adapter;
+mod age;
 mod build;
 mod channels;
 mod config;
@@ -14,8 +15,11 @@ mod folder;
 mod invoices;
 mod paying;
 mod pump;
+mod sealed;
 mod settlements;
+mod store;
 mod tracing_log;
+mod treasury;
 mod waiters;
 
 use std::net::SocketAddr;
@@ -28,7 +32,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 pub use config::{ChainSource, EmbeddedConfig, LiquidityProvider, Network};
-pub use folder::backup;
+pub use folder::{backup, restore};
+pub use sealed::init;
 
 use self::invoices::Invoices;
 use self::settlements::Settlements;
@@ -58,6 +63,7 @@ struct Inner {
     started_at: u64,
     /// The most a liquidity provider may keep of a payment; `None` without one.
     lsp_fee_percent: Option<u8>,
+    age: age::Age,
     /// Given back when the node has stopped.
     folder: Mutex<Option<folder::FolderLock>>,
 }
@@ -90,7 +96,8 @@ impl EmbeddedNode {
             node,
             network: config.network,
             settlements: Settlements::load(Arc::clone(&store))?,
-            invoices: Invoices::load(store)?,
+            invoices: Invoices::load(Arc::clone(&store))?,
+            age: age::Age::begin(store, &config.storage_dir)?,
             waiters: Arc::default(),
             stopped: AtomicBool::new(false),
             started_at: crate::node::unix_now(),
@@ -168,6 +175,7 @@ fn shut_down(inner: &Inner, runtime: Option<Runtime>) {
     }
     inner.waiters.abandon();
     runtime.shutdown_timeout(build::SHUTDOWN);
+    inner.age.end();
     drop(inner.folder.lock().take());
 }
 

@@ -8,10 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ldk_node::io::sqlite_store::SqliteStore;
 use ldk_node::lightning::util::persist::KVStoreSync;
 use octroi_l402::{Msat, PaymentHash};
 
+use super::store::Store;
 use super::{NAMESPACE, storage};
 use crate::queue::{Arrival, Queue};
 use crate::{NodeError, Settlement};
@@ -22,14 +22,14 @@ const MAX_WAITING: usize = 10_000;
 const SETTLEMENTS: &str = "settlements";
 
 pub(super) struct Settlements {
-    store: Arc<SqliteStore>,
+    store: Arc<Store>,
     queue: Queue,
     stopped: AtomicBool,
 }
 
 impl Settlements {
     /// Takes up what an earlier run left unacknowledged, oldest first.
-    pub(super) fn load(store: Arc<SqliteStore>) -> Result<Self, NodeError> {
+    pub(super) fn load(store: Arc<Store>) -> Result<Self, NodeError> {
         let mut left = Vec::new();
         for key in KVStoreSync::list(&*store, NAMESPACE, SETTLEMENTS).map_err(storage)? {
             let bytes = KVStoreSync::read(&*store, NAMESPACE, SETTLEMENTS, &key).map_err(storage)?;
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &std::path::Path) -> Settlements {
-        let store = Arc::new(SqliteStore::new(dir.to_path_buf(), None, None).unwrap());
+        let store = Arc::new(Store::plain(dir).unwrap());
         Settlements::load(store).unwrap()
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_reported_not_skipped() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::new(dir.path().to_path_buf(), None, None).unwrap());
+        let store = Arc::new(Store::plain(dir.path()).unwrap());
         KVStoreSync::write(&*store, NAMESPACE, SETTLEMENTS, &hash(1).to_string(), b"what".to_vec()).unwrap();
         assert!(matches!(Settlements::load(store), Err(NodeError::Storage(_))));
     }

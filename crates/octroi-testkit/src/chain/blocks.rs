@@ -12,6 +12,7 @@ use bitcoin::{
 };
 
 use super::coins::Coins;
+use super::index::Index;
 use super::mempool::Mempool;
 
 /// The easiest target there is: two hashes make a block.
@@ -37,7 +38,8 @@ pub(super) struct Chain {
     blocks: Vec<Block>,
     heights: HashMap<BlockHash, u32>,
     tip: BlockHash,
-    mined: HashMap<Txid, Transaction>,
+    mined: HashMap<Txid, (u32, Transaction)>,
+    pub(super) index: Index,
     pub(super) coins: Coins,
     pub(super) mempool: Mempool,
     pub(super) refused: VecDeque<String>,
@@ -52,6 +54,7 @@ impl Chain {
             heights: HashMap::from([(tip, 0)]),
             tip,
             mined: HashMap::new(),
+            index: Index::default(),
             coins: Coins::default(),
             mempool: Mempool::default(),
             refused: VecDeque::new(),
@@ -80,9 +83,17 @@ impl Chain {
         self.mined.contains_key(txid)
     }
 
+    /// The height of the block that a transaction stands in.
+    pub(super) fn mined_at(&self, txid: &Txid) -> Option<u32> {
+        self.mined.get(txid).map(|(height, _)| *height)
+    }
+
     /// A transaction, mined or waiting.
     pub(super) fn transaction(&self, txid: &Txid) -> Option<&Transaction> {
-        self.mempool.get(txid).map(|entry| &entry.transaction).or_else(|| self.mined.get(txid))
+        self.mempool
+            .get(txid)
+            .map(|entry| &entry.transaction)
+            .or_else(|| self.mined.get(txid).map(|(_, transaction)| transaction))
     }
 
     /// All work up to and including a height.
@@ -134,10 +145,11 @@ impl Chain {
     fn connect(&mut self, block: Block) {
         let height = self.height() + 1;
         for transaction in &block.txdata {
-            self.coins.apply(transaction, height);
             let txid = transaction.compute_txid();
+            self.index.note(height, txid, transaction, &self.coins);
+            self.coins.apply(transaction, height);
             self.mempool.mined(&txid);
-            self.mined.insert(txid, transaction.clone());
+            self.mined.insert(txid, (height, transaction.clone()));
         }
         self.tip = block.block_hash();
         self.heights.insert(self.tip, height);

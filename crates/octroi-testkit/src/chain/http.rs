@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP/1.1 on loopback, a thread for each connection: enough for a Lightning node and for curl.
+//! JSON-RPC, and Esplora beside it, over HTTP/1.1 on loopback, a thread for each connection: enough for a Lightning node and for curl.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::blocks::Chain;
+use super::esplora;
 
 /// Most connections at once; a node holds one or two.
 const MAX_CONNECTIONS: usize = 64;
@@ -95,6 +96,11 @@ impl Service {
             }
             let mut body = vec![0; head.length];
             reader.read_exact(&mut body)?;
+            if let Some(path) = head.target.strip_prefix(esplora::BASE) {
+                let (status, reply) = self.chain.lock().esplora(&head.method, path, &body);
+                write_bytes(&mut stream, status, &reply)?;
+                continue;
+            }
             let offered = head.authorization.as_bytes();
             if verify_slices_are_equal(offered, self.authorization.as_bytes()).is_err() {
                 return write_reply(&mut stream, "401 Unauthorized", "");
@@ -124,6 +130,8 @@ impl Service {
 
 #[derive(Default)]
 struct Head {
+    method: String,
+    target: String,
     length: usize,
     authorization: String,
 }
@@ -136,6 +144,9 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
         return Ok(None);
     }
     let mut head = Head::default();
+    let mut words = line.split(' ');
+    words.next().unwrap_or_default().clone_into(&mut head.method);
+    words.next().unwrap_or_default().clone_into(&mut head.target);
     loop {
         line.clear();
         if limited.read_line(&mut line)? == 0 {
@@ -155,8 +166,12 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
 }
 
 fn write_reply(stream: &mut TcpStream, status: &str, body: &str) -> io::Result<()> {
+    write_bytes(stream, status, body.as_bytes())
+}
+
+fn write_bytes(stream: &mut TcpStream, status: &str, body: &[u8]) -> io::Result<()> {
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-    stream.write_all((head + body).as_bytes())
+    stream.write_all(&[head.as_bytes(), body].concat())
 }

@@ -1,4 +1,4 @@
-//! A Bitcoin chain in memory, spoken to as a bitcoind in regtest mode.
+//! A Bitcoin chain in memory, spoken to as a bitcoind in regtest mode, as an Esplora server, or as an Electrum server.
 //!
 //! It is no node: no peers, nothing on disk, and scripts are not run. It does keep real blocks (proof of work at
 //! regtest's difficulty, merkle root, BIP 34 height, BIP 141 commitment), a set of unspent outputs and a mempool, and
@@ -7,7 +7,10 @@
 
 mod blocks;
 mod coins;
+mod electrum;
+mod esplora;
 mod http;
+mod index;
 mod mempool;
 mod rpc;
 
@@ -22,6 +25,7 @@ use octroi_lightning::embedded::ChainSource;
 use parking_lot::Mutex;
 
 use self::blocks::Chain;
+use self::electrum::Electrum;
 use self::http::Server;
 
 /// The user name of the RPC; the password is made anew for every chain.
@@ -31,6 +35,7 @@ const USER: &str = "regtest";
 pub struct Regtest {
     chain: Arc<Mutex<Chain>>,
     server: Server,
+    electrum: Electrum,
     password: Password,
 }
 
@@ -45,7 +50,8 @@ impl Regtest {
         let password = Password::new(hex::encode(secret));
         let chain = Arc::new(Mutex::new(Chain::new()));
         let server = Server::start(Arc::clone(&chain), USER, &password)?;
-        let regtest = Self { chain, server, password };
+        let electrum = Electrum::start(Arc::clone(&chain))?;
+        let regtest = Self { chain, server, electrum, password };
         regtest.mine(1);
         Ok(regtest)
     }
@@ -103,6 +109,30 @@ impl Regtest {
             user: USER.to_owned(),
             password: self.password.clone(),
         }
+    }
+
+    /// The same chain as an Esplora server shows it.
+    #[must_use]
+    pub fn esplora(&self) -> ChainSource {
+        ChainSource::Esplora { url: self.esplora_url() }
+    }
+
+    /// The base URL of that server.
+    #[must_use]
+    pub fn esplora_url(&self) -> String {
+        format!("http://{}{}", self.address(), esplora::BASE)
+    }
+
+    /// The same chain as an Electrum server shows it.
+    #[must_use]
+    pub fn electrum(&self) -> ChainSource {
+        ChainSource::Electrum { url: format!("tcp://{}", self.electrum_address()) }
+    }
+
+    /// Where that server listens.
+    #[must_use]
+    pub fn electrum_address(&self) -> SocketAddr {
+        self.electrum.address
     }
 
     /// How a gate's config names it: `bitcoind://user:password@127.0.0.1:port`.

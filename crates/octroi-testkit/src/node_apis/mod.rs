@@ -33,7 +33,16 @@ pub struct NodeApi {
     pub credential: String,
     /// What is to go wrong.
     pub faults: Arc<Faults>,
+    stand: Arc<Stand>,
     tasks: Vec<AbortHandle>,
+}
+
+impl NodeApi {
+    /// How many invoices were made over the API and not deleted, paid ones included.
+    #[must_use]
+    pub fn invoices(&self) -> usize {
+        self.stand.invoices()
+    }
 }
 
 impl Drop for NodeApi {
@@ -53,7 +62,7 @@ const CREDENTIAL: &str = "0201036c6e6420c0ffee";
 /// When no loopback port can be had.
 pub async fn lnd(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(lnd::Lnd { stand: Arc::clone(&stand.0) }, faults, true, stand.1).await
+    serve(lnd::Lnd { stand: Arc::clone(&stand.0) }, faults, true, stand).await
 }
 
 /// Core Lightning's clnrest, over TLS with a certificate of its own. As [`lnd`].
@@ -62,7 +71,7 @@ pub async fn lnd(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
 /// When no loopback port can be had.
 pub async fn clnrest(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(cln::Rest(cln::Methods { stand: Arc::clone(&stand.0) }), faults, true, stand.1).await
+    serve(cln::Rest(cln::Methods { stand: Arc::clone(&stand.0) }), faults, true, stand).await
 }
 
 /// Core Lightning's Unix socket at `path`. As [`lnd`].
@@ -75,7 +84,7 @@ pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Resu
     let task = cln::listen(methods, Arc::clone(&faults), &path)?;
     let tasks = vec![stand.1, task.abort_handle()];
     let url = path.display().to_string();
-    Ok(NodeApi { url, certificate: String::new(), credential: String::new(), faults, tasks })
+    Ok(NodeApi { url, certificate: String::new(), credential: String::new(), faults, stand: stand.0, tasks })
 }
 
 /// One wallet at an LNbits. As [`lnd`], without TLS.
@@ -84,7 +93,7 @@ pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Resu
 /// When no loopback port can be had.
 pub async fn lnbits(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(lnbits::Lnbits { stand: Arc::clone(&stand.0) }, faults, false, stand.1).await
+    serve(lnbits::Lnbits { stand: Arc::clone(&stand.0) }, faults, false, stand).await
 }
 
 /// A Lightning Address with LUD-21; its terms stand at `url`. As [`lnd`], without TLS.
@@ -93,7 +102,7 @@ pub async fn lnbits(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
 /// When no loopback port can be had.
 pub async fn lnurl(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    let mut api = serve(lnurl::Lnurl { stand: Arc::clone(&stand.0) }, faults, false, stand.1).await?;
+    let mut api = serve(lnurl::Lnurl { stand: Arc::clone(&stand.0) }, faults, false, stand).await?;
     api.url.push_str(lnurl::TERMS);
     Ok(api)
 }
@@ -102,7 +111,7 @@ async fn serve(
     api: impl server::Api,
     faults: Arc<Faults>,
     tls: bool,
-    settlements: AbortHandle,
+    (stand, settlements): (Arc<Stand>, AbortHandle),
 ) -> io::Result<NodeApi> {
     let served = server::start(Arc::new(api), Arc::clone(&faults), tls).await?;
     Ok(NodeApi {
@@ -110,6 +119,7 @@ async fn serve(
         certificate: served.certificate,
         credential: CREDENTIAL.to_owned(),
         faults,
+        stand,
         tasks: vec![settlements, served.task.abort_handle()],
     })
 }

@@ -90,6 +90,11 @@ impl Stand {
         Ok(made)
     }
 
+    /// How many are on record.
+    pub(super) fn invoices(&self) -> usize {
+        self.made.lock().len()
+    }
+
     pub(super) fn made(&self, hash: &PaymentHash) -> Option<Made> {
         self.made.lock().get(hash).cloned()
     }

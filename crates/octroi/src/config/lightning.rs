@@ -64,6 +64,8 @@ pub struct AlertsConfig {
     pub look_every: Duration,
     /// Where alerts are posted as JSON.
     pub webhook: Option<Url>,
+    /// What they are signed with.
+    pub webhook_secret: Option<Secret>,
     /// A program that is started when there is too little room to receive: its name and arguments, no shell.
     pub on_low_inbound: Vec<String>,
 }
@@ -159,6 +161,8 @@ pub struct EmbeddedNode {
     pub chain: ChainSource,
     /// Where channels and keys are kept; losing it loses money.
     pub storage_dir: PathBuf,
+    /// What seals keys and channels on disk.
+    pub passphrase: Option<Passphrase>,
     /// Where peers connect; empty for a node that only dials out.
     pub listen: Vec<SocketAddr>,
     /// The name announced to the network, at most 32 bytes.
@@ -167,6 +171,15 @@ pub struct EmbeddedNode {
     pub trusted_peers: Vec<String>,
     /// Who opens channels when a payment needs one.
     pub lsp: Option<Lsp>,
+}
+
+/// Where the passphrase of a node comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passphrase {
+    /// Written, or taken from a variable or a file.
+    Given(Secret),
+    /// The first line that a program prints: its name and arguments, no shell.
+    Command(Vec<String>),
 }
 
 /// A Lightning service provider that speaks LSPS2.

@@ -34,7 +34,7 @@ pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, Identi
 pub use ledger::{LedgerConfig, ReconcileConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
-    LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Phoenixd,
+    LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Passphrase, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{

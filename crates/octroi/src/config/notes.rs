@@ -70,6 +70,12 @@ impl Config {
                  to a node of your own."
             ));
         }
+        if node.passphrase.is_none() && lightning.network != Network::Regtest {
+            notes.push(format!(
+                "The Lightning node's keys lie open in {}; set lightning.passphrase to encrypt them.",
+                node.storage_dir.display()
+            ));
+        }
         if lightning.network == Network::Bitcoin {
             notes.push(format!(
                 "Real money is kept in {}; back it up, and never run two nodes on it.",

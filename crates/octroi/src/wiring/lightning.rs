@@ -54,7 +54,8 @@ impl Node {
             }
             #[cfg(feature = "lightning-embedded")]
             LightningBackend::Embedded(node) => {
-                let settings = embedded::settings(config, node);
+                let mut settings = embedded::settings(config, node);
+                settings.passphrase = super::passphrase::of(node).await?;
                 let node = Arc::new(octroi_lightning::embedded::EmbeddedNode::start(settings).await?);
                 Ok(Self { handle: Arc::clone(&node) as _, embedded: Some(node) })
             }

@@ -1,10 +1,13 @@
 //! From a checked configuration to a running gate.
 
+mod alerts;
 mod endpoint;
 mod identity;
 mod invoices;
 mod keys;
 pub(crate) mod lightning;
+#[cfg(feature = "lightning-embedded")]
+pub(crate) mod passphrase;
 mod policy;
 mod reconcile;
 
@@ -169,18 +172,16 @@ impl Gate {
     /// Serves until `stop` resolves, then ends what is open and closes the ledger.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = tokio::sync::watch::channel(false);
-        let admin = |anyone| {
-            let signing = self.signing.clone();
-            Admin::new(self.endpoints.clone(), Some(self.ledger.clone()), signing, self.metrics, anyone)
-                .with_operator(self.operator.clone())
-                .with_bookkeeper(Arc::clone(&self.bookkeeper))
-        };
+        let (ledger, signing) = (Some(self.ledger.clone()), self.signing.clone());
+        let admin = Admin::new(self.endpoints.clone(), ledger, signing, self.metrics, false)
+            .with_operator(self.operator.clone())
+            .with_bookkeeper(Arc::clone(&self.bookkeeper));
         let serving_admin = self.admin.take().map(|listener| {
-            let routes = Arc::new(Routes::new(&[], admin(true)));
+            let routes = Arc::new(Routes::new(&[], admin.clone().for_anyone()));
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
         });
         let serving = self.listener.take().map(|listener| {
-            let routes = Routes::new(&self.endpoints, admin(false)).behind(self.proxies.clone());
+            let routes = Routes::new(&self.endpoints, admin).behind(self.proxies.clone());
             let routes = Arc::new(routes);
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))
         });
@@ -241,7 +242,7 @@ fn background(
     if let (Some(desk), Some(lightning)) = (invoices, lightning) {
         tasks.push(tokio::spawn(Arc::clone(desk).book_settlements(ledger.clone())));
         tasks.push(tokio::spawn(Arc::clone(desk).tend()));
-        tasks.push(tokio::spawn(invoices::Watch::new(&lightning.alerts)?.carry(desk.alerts())));
+        tasks.push(tokio::spawn(alerts::Watch::new(&lightning.alerts)?.carry(desk.alerts())));
     }
     Ok(tasks)
 }

@@ -13,6 +13,7 @@ mod envelope;
 mod free_door;
 mod harness;
 mod identity;
+mod lightning;
 mod money;
 mod payers;
 mod proxies;

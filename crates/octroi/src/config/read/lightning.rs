@@ -10,7 +10,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::reader::{Field, Section};
-use super::super::{ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Lsp, Network, Secret};
+use super::super::{
+    ChainSource, EmbeddedNode, LightningBackend, LightningConfig, Lsp, Network, Passphrase, Secret,
+};
 
 const INVOICE_EXPIRY_DEFAULT: Duration = Duration::from_secs(600);
 /// In percent: a first small payment pays for a whole channel.
@@ -70,6 +72,8 @@ const FIELDS: [(&str, Backend, &[&str]); 6] = [
         &[
             "chain",
             "storage_dir",
+            "passphrase",
+            "passphrase_command",
             "listen",
             "alias",
             "trusted_peers",
@@ -128,6 +132,7 @@ fn embedded(section: &Section<'_>, network: Network, beside_ledger: &Path) -> Op
     Some(EmbeddedNode {
         chain: chain?,
         storage_dir: storage.unwrap_or_else(|| beside_ledger.join(STORAGE_DEFAULT)),
+        passphrase: passphrase(section),
         listen,
         alias: alias_text.map(str::to_owned),
         trusted_peers,
@@ -144,6 +149,20 @@ fn listen(field: &Field<'_>) -> Vec<std::net::SocketAddr> {
         }
     }
     addresses
+}
+
+fn passphrase(section: &Section<'_>) -> Option<Passphrase> {
+    let (given, command) = (section.field("passphrase"), section.field("passphrase_command"));
+    let words: Vec<String> =
+        command.texts("/usr/local/bin/passphrase").into_iter().map(|(_, word)| word).collect();
+    if given.is_given() && command.is_given() {
+        command.spot.wrong("not used with `passphrase`", "remove one of the two");
+        return None;
+    }
+    if given.is_given() {
+        return given.secret().map(Passphrase::Given);
+    }
+    (!words.is_empty()).then_some(Passphrase::Command(words))
 }
 
 fn lsp(section: &Section<'_>) -> Option<Lsp> {

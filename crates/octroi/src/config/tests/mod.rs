@@ -3,6 +3,7 @@
 mod clients;
 mod golden;
 mod hostile;
+mod lightning;
 mod loading;
 mod prices;
 

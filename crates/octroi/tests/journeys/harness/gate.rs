@@ -83,6 +83,18 @@ impl Launch {
         command
     }
 
+    /// `octroi lightning …` on this configuration: how it ended, and the JSON it printed.
+    pub(crate) async fn lightning(&self, command: &str, more: &[&str]) -> (i32, Value) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        program.args(["lightning", command]).arg(&self.file).args(more).arg("--json");
+        program.current_dir(self.folder.path()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("no JSON: {text}{}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap_or(-1), said)
+    }
+
     /// Where it runs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -155,6 +167,11 @@ impl Gate {
     /// What it was started with.
     pub(crate) fn launch(&self) -> Launch {
         self.launch.clone()
+    }
+
+    /// Its metrics, as text.
+    pub(crate) async fn metrics(&self) -> String {
+        reqwest::get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
     }
 
     /// The id of its process.

@@ -1,0 +1,68 @@
+//! The embedded node's coins and channels, for its operator.
+
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use ldk_node::bitcoin::{Address, FeeRate};
+use octroi_l402::Msat;
+
+use super::{EmbeddedNode, Inner};
+use crate::{ChannelRequest, NodeError, Treasury, Withdrawal};
+
+/// The most that is paid to miners, in satoshis for each virtual byte: beyond this it is a slip of the pen.
+const FEE_RATE_MAX: u64 = 10_000;
+
+/// What a peer is told of a closing that it was not asked about.
+const FORCED: &str = "closed by its operator";
+
+#[async_trait]
+impl Treasury for EmbeddedNode {
+    async fn open_channel(&self, request: ChannelRequest) -> Result<(), NodeError> {
+        let ChannelRequest { peer, address, capacity_sat } = request;
+        Self::open_channel(self, &peer, address, capacity_sat, Msat::ZERO).await
+    }
+
+    async fn close_channel(&self, id: &str, force: bool) -> Result<(), NodeError> {
+        let id = id.to_ascii_lowercase();
+        self.run(move |inner| close(inner, &id, force)).await
+    }
+
+    async fn withdraw(&self, withdrawal: Withdrawal) -> Result<String, NodeError> {
+        self.run(move |inner| withdraw(inner, &withdrawal)).await
+    }
+}
+
+fn close(inner: &Inner, id: &str, force: bool) -> Result<(), NodeError> {
+    let channels = inner.node.list_channels();
+    let Some(channel) = channels.iter().find(|channel| channel.channel_id.to_string() == id) else {
+        return Err(NodeError::Refused("there is no such channel".to_owned()));
+    };
+    let (number, peer) = (&channel.user_channel_id, channel.counterparty_node_id);
+    let closing = if force {
+        inner.node.force_close_channel(number, peer, Some(FORCED.to_owned()))
+    } else {
+        inner.node.close_channel(number, peer)
+    };
+    closing.map_err(|error| NodeError::Refused(error.to_string()))
+}
+
+fn withdraw(inner: &Inner, withdrawal: &Withdrawal) -> Result<String, NodeError> {
+    let address = Address::from_str(&withdrawal.address)
+        .map_err(|error| NodeError::Config(format!("not an address: {error}")))?
+        .require_network(inner.network.into())
+        .map_err(|_| NodeError::Config("an address of another network".to_owned()))?;
+    let rate = match withdrawal.sat_per_vbyte {
+        Some(0) => return Err(NodeError::Config("miners take no transaction for nothing".to_owned())),
+        Some(rate) if rate > FEE_RATE_MAX => {
+            return Err(NodeError::Config(format!("more than {FEE_RATE_MAX} sat/vB for miners")));
+        }
+        Some(rate) => FeeRate::from_sat_per_vb(rate),
+        None => None,
+    };
+    let wallet = inner.node.onchain_payment();
+    let sent = match withdrawal.amount_sat {
+        Some(amount) => wallet.send_to_address(&address, amount, rate),
+        None => wallet.send_all_to_address(&address, true, rate),
+    };
+    sent.map(|id| id.to_string()).map_err(|error| NodeError::Refused(error.to_string()))
+}
