@@ -16,8 +16,8 @@ use crate::config::{AlertsConfig, Secret};
 
 /// How long one attempt of a webhook may take.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(10);
-/// The waits between attempts; after the last one the news is given up.
-const WEBHOOK_PAUSES: [Duration; 5] = [1, 2, 4, 8, 16].map(Duration::from_secs);
+/// The waits between attempts, in seconds; after the last one the news is given up.
+const WEBHOOK_PAUSES_SECS: [u64; 5] = [1, 2, 4, 8, 16];
 /// Most news waiting to be posted; more are only logged.
 const WAITING_MAX: usize = 64;
 /// The header that the signature stands in: `t=<Unix seconds>,v1=<64 hexadecimal digits>`.
@@ -137,7 +137,7 @@ impl Poster {
     }
 
     async fn deliver(&self, body: &str) {
-        let mut pauses = WEBHOOK_PAUSES.iter();
+        let mut pauses = WEBHOOK_PAUSES_SECS.into_iter().map(Duration::from_secs);
         loop {
             let Err(error) = self.post(body).await else { return };
             // Without the address: it may hold a secret.
@@ -147,7 +147,7 @@ impl Poster {
                 return;
             };
             tracing::warn!(%error, ?pause, "an alert could not be posted; it will be tried again");
-            tokio::time::sleep(*pause).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

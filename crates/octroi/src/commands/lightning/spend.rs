@@ -200,7 +200,8 @@ async fn send(
     if status.is_success() && answer.is_object() {
         return Ok(answer);
     }
-    let why = answer["error"].as_str().unwrap_or(said.trim()).chars().take(SAID_MAX).collect::<String>();
+    let why =
+        answer["error"].as_str().unwrap_or_else(|| said.trim()).chars().take(SAID_MAX).collect::<String>();
     Err(match status {
         StatusCode::GATEWAY_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE => LookError::Lost(why),
         _ if status.is_success() => LookError::Lost(why),
