@@ -28,6 +28,7 @@ usage: cargo xtask CHORE
   fuzz [--seconds N] [NAME…]
                          the fuzz targets named, or all, N seconds each (60)
   bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
+  bench lightning        how long challenges and payments take over real Lightning nodes
   plots                  the free door under scripted attacks, drawn into target/plots
   wasm [--check]         the solver for browsers, which the gate serves; --check builds and compares
   readme                 the commands of README.md that are marked to be run

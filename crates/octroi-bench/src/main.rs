@@ -9,6 +9,8 @@ mod failure;
 mod gate;
 mod holds;
 mod issuer;
+#[cfg(feature = "lightning")]
+mod lightning;
 mod load;
 mod money;
 mod nginx;
@@ -37,6 +39,10 @@ use report::Report;
 const SECONDS: f64 = 2.0;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "lightning")]
+    if std::env::args().nth(1).as_deref() == Some("lightning") {
+        return ended(lightning::run());
+    }
     let seconds = std::env::args().nth(1).map_or(Some(SECONDS), |text| text.parse().ok());
     let Some(seconds) = seconds.filter(|seconds| (0.01..=60.0).contains(seconds)) else {
         eprintln!(
@@ -44,7 +50,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    match run(Duration::from_secs_f64(seconds)) {
+    ended(run(Duration::from_secs_f64(seconds)))
+}
+
+fn ended(run: Measured) -> ExitCode {
+    match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("octroi-bench: {failure}");

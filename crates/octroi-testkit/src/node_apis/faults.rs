@@ -1,6 +1,7 @@
 //! What goes wrong on purpose.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub enum Fault {
 pub struct Faults {
     next: Mutex<VecDeque<Fault>>,
     streams: watch::Sender<u64>,
+    /// In milliseconds, for every answer.
+    latency: AtomicU64,
 }
 
 impl Faults {
@@ -33,6 +36,15 @@ impl Faults {
     /// Takes back what was planned and has not happened.
     pub fn clear(&self) {
         self.next.lock().clear();
+    }
+
+    /// From now on every answer comes so much later, to the millisecond.
+    pub fn slow_down(&self, by: Duration) {
+        self.latency.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency.load(Ordering::Relaxed))
     }
 
     /// Ends every stream that is open, in the middle of a line.

@@ -136,6 +136,10 @@ async fn connection(
 
 async fn respond(api: &dyn Api, faults: &Faults, request: Request<Incoming>, base: &str) -> Response<Body> {
     let fault = faults.take();
+    let latency = faults.latency();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     if let Some(Fault::Answer(status, text)) = &fault {
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return whole(status, text.clone());

@@ -4,6 +4,7 @@
 //! other end alone: start it, give the gate's config its [`id`](Payer::id) as a trusted peer and the chain's URL, and
 //! [`open a channel`](Payer::open_channel) once the gate is up.
 
+mod provider;
 mod store;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,6 +16,7 @@ use octroi_l402::Msat;
 use octroi_lightning::NodeError;
 use octroi_lightning::embedded::{EmbeddedConfig, EmbeddedNode, Network};
 
+pub use self::provider::{Provider, TICKET};
 pub use self::store::StoreDir;
 use crate::chain::Regtest;
 

@@ -8,7 +8,7 @@ use octroi_lightning::{LightningNode, Outgoing, PayError, Treasury, Withdrawal};
 use octroi_testkit::nodes::{PUSHED, Payer};
 
 use super::{
-    FEE_MAX, PATIENCE, invoice, nothing_left, one_payment, open, payer, settings, settled, start, until,
+    FEE_MAX, PATIENCE, invoice, nothing_new, one_payment, open, payer, settings, settled, start, until,
 };
 
 /// More blocks than a delay, a claim, and the sweep of what it left take together.
@@ -44,7 +44,7 @@ async fn a_channel_closed_with_a_payment_under_way_pays_on_chain_and_counts_once
     let dir = payer.store.path().join("gate");
     let node = start(settings(&payer, &dir, payer.chain.source())).await;
     open(&payer, &node).await;
-    one_payment(&payer, &node).await;
+    let mut known = vec![one_payment(&payer, &node).await];
     let pending = invoice(&node, 50_000).await;
     node.stop().await;
     drop(node);
@@ -72,7 +72,8 @@ async fn a_channel_closed_with_a_payment_under_way_pays_on_chain_and_counts_once
     let mut owned = PUSHED.as_i64() / 1000 + 2_000;
     if let Outgoing::Paid(payment) = outgoing {
         assert_eq!(payment.preimage.payment_hash(), pending.payment_hash);
-        assert_eq!(settled(&node).await, (pending.payment_hash, pending.amount));
+        settled(&node, &pending).await;
+        known.push(pending.payment_hash);
         owned += 50_000;
     } else {
         assert_eq!(outgoing, Outgoing::Failed, "not paid and not credited");
@@ -80,7 +81,7 @@ async fn a_channel_closed_with_a_payment_under_way_pays_on_chain_and_counts_once
     // A few thousand satoshis go to miners.
     let expected = u64::try_from(owned - 10_000).unwrap();
     mine_until(&payer, &node, "the payee's money is on chain", async || coins(&node).await >= expected).await;
-    nothing_left(&node).await;
+    nothing_new(&node, &known).await;
     let rest = 5_000_000_000 - u64::try_from(owned).unwrap() - 100_000;
     mine_until(&payer, &node, "and the payer's", async || coins(&payer.node).await >= rest).await;
 
@@ -90,7 +91,7 @@ async fn a_channel_closed_with_a_payment_under_way_pays_on_chain_and_counts_once
     let node = start(settings(&payer, &dir, payer.chain.source())).await;
     payer.chain.mine(STRIDE);
     node.sync().await.unwrap();
-    nothing_left(&node).await;
+    nothing_new(&node, &known).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,8 +122,11 @@ async fn a_channel_is_closed_by_agreement_and_its_money_withdrawn() {
     ] {
         assert!(node.withdraw(wrong.clone()).await.is_err(), "{wrong:?}");
     }
-    node.withdraw(withdrawal(&to, Some(20_000), Some(2))).await.unwrap();
-    node.withdraw(withdrawal(&to, None, None)).await.unwrap();
+    let some = withdrawal(&to, Some(20_000), Some(2));
+    mine_until(&payer, &node, "some is withdrawn", async || node.withdraw(some.clone()).await.is_ok()).await;
+    let rest = withdrawal(&to, None, None);
+    mine_until(&payer, &node, "the rest is withdrawn", async || node.withdraw(rest.clone()).await.is_ok())
+        .await;
     mine_until(&payer, &node, "the wallet is empty", async || coins(&node).await == 0).await;
     assert!(tokio::time::timeout(PATIENCE, node.stop()).await.is_ok());
 }

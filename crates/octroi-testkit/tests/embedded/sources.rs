@@ -23,18 +23,17 @@ async fn lives_on(payer: &Payer, name: &str, chain: ChainSource) {
     let channel = node.channels().await.unwrap()[0].id.clone();
     node.close_channel(&channel, false).await.unwrap();
     let coins = async || node.balances().await.unwrap().onchain_sat;
-    let mut rounds = 0;
-    while coins().await < 100_000 {
+    let address = payer.node.new_address().await.unwrap();
+    let withdrawal = Withdrawal { address, amount_sat: Some(50_000), sat_per_vbyte: None };
+    let (mut rounds, mut before) = (0, payer.chain.waiting());
+    while node.withdraw(withdrawal.clone()).await.is_err() {
         rounds += 1;
         assert!(rounds < 30, "{name}: the closing never paid");
         payer.chain.mine(BLOCKS);
         payer.node.sync().await.unwrap();
         node.sync().await.unwrap();
+        before = payer.chain.waiting();
     }
-    let before = payer.chain.waiting();
-    let address = payer.node.new_address().await.unwrap();
-    let withdrawal = Withdrawal { address, amount_sat: Some(50_000), sat_per_vbyte: None };
-    node.withdraw(withdrawal).await.unwrap();
     super::until("the withdrawal is broadcast", async || payer.chain.waiting() > before).await;
     payer.chain.mine(BLOCKS);
     node.sync().await.unwrap();

@@ -240,9 +240,11 @@ fn background(
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut tasks = vec![tokio::spawn(prune(ledger.clone()))];
     if let (Some(desk), Some(lightning)) = (invoices, lightning) {
+        // Listens before the first look at the node, whose alert would be lost otherwise.
+        let alerts = desk.alerts();
+        tasks.push(tokio::spawn(alerts::Watch::new(&lightning.alerts)?.carry(alerts)));
         tasks.push(tokio::spawn(Arc::clone(desk).book_settlements(ledger.clone())));
         tasks.push(tokio::spawn(Arc::clone(desk).tend()));
-        tasks.push(tokio::spawn(alerts::Watch::new(&lightning.alerts)?.carry(desk.alerts())));
     }
     Ok(tasks)
 }

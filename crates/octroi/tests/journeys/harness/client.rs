@@ -182,6 +182,11 @@ impl Ask {
         self.request().send().await.unwrap()
     }
 
+    /// Sends it to a gate that may be gone; whether it answered.
+    pub(crate) async fn open_if_there(&self) -> bool {
+        self.request().send().await.is_ok()
+    }
+
     /// Sends it and, once `until` has come, goes away without reading the answer.
     pub(crate) async fn abandon(&self, until: impl Future) {
         let sending = self.request().send();

@@ -79,7 +79,9 @@ async fn an_operator_makes_a_node_fills_it_spends_from_it_and_moves_it() {
     assert!(code == 1 && text(&refused["error"]["message"]).contains("seal"), "{refused}");
     assert_eq!(done(&gate, "channels", &[]).await["channels"], json!([]));
 
-    done(&gate, "open-channel", &[&opening[..], &["--yes"]].concat()).await;
+    // The coins may be spent once the wallet has seen that they are ripe.
+    let yes = [&opening[..], &["--yes"]].concat();
+    until(async || gate.launch().lightning("open-channel", &yes).await.0 == 0).await;
     until(async || payer.chain.waiting() > 0).await;
     let channel = usable_channel(&gate, &payer).await;
     assert_eq!(channel["capacity_sat"], 500_000);
@@ -134,8 +136,13 @@ async fn closes_and_withdraws(gate: &Gate, payer: &Payer, channel: &str) {
     let to = payer.node.new_address().await.unwrap();
     let (code, refused) = gate.launch().lightning("withdraw", &["bc1qnothere", "--all", "--yes"]).await;
     assert_eq!(code, 1, "{refused}");
-    let some = done(gate, "withdraw", &[&to, "--sats", "100000", "--sat-per-vbyte", "2", "--yes"]).await;
-    assert_eq!(text(&some["transaction"]).len(), 64);
+    let some = [&to, "--sats", "100000", "--sat-per-vbyte", "2", "--yes"];
+    until(async || {
+        payer.chain.mine(6);
+        let (code, said) = gate.launch().lightning("withdraw", &some).await;
+        code == 0 && text(&said["transaction"]).len() == 64
+    })
+    .await;
     until(async || {
         payer.chain.mine(6);
         payer.node.sync().await.unwrap();

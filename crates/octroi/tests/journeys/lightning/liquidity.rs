@@ -3,7 +3,7 @@
 
 use octroi_l402::Msat;
 use octroi_lightning::LightningNode;
-use octroi_testkit::nodes::{Payer, StoreDir};
+use octroi_testkit::nodes::{Payer, Provider, StoreDir, TICKET};
 use octroi_testkit::upstream::sample::Sample;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +19,7 @@ const SELLING: &str = r#"
 [mcp_server.auth.payment]
 pow_enabled = true
 pow_difficulty = 8
-pricing = { data_query = { msats = 1700 } }
+pricing = { data_query = { msats = 1700 }, image_describe = { sats = 990000 } }
 "#;
 
 /// What is posted: the head, and the body. The first attempt is turned away.
@@ -96,5 +96,39 @@ async fn without_room_to_receive_work_is_offered_and_the_operator_is_told() {
     until(async || gate.metrics().await.contains("octroi_alert{alert=\"low_inbound\"} 0")).await;
 
     // More than fits is still not asked for.
-    query(&caller).header("octroi-calls", "900000").send().await.refused(503, "NO_LIQUIDITY");
+    let dear = caller.call("image_describe", serde_json::json!({"url": "https://example.com/cat.png"}));
+    dear.send().await.refused(503, "NO_LIQUIDITY");
+}
+
+/// Dear enough for a channel to be worth opening.
+const DEAR: &str = r#"
+[mcp_server.auth.payment]
+pricing = { data_query = { sats = 2000 } }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_purchase_brings_its_own_channel() {
+    let payer = Payer::start(StoreDir::temporary().unwrap()).await.unwrap();
+    let mut provider = Provider::start(&payer).await.unwrap();
+    let sample = Sample::start().await.unwrap();
+    let lines = format!("lsp = \"{}@{}\"\nlsp_token = \"{TICKET}\"\n", provider.id, provider.address);
+    let gate = Launch::new(&embedded(&payer, &sample.url(), &lines, DEAR), &[]).start().await;
+    let caller = Caller::of(&gate);
+    payer.node.sync().await.unwrap();
+    provider.sync().await.unwrap();
+    let ask = query(&caller).header("octroi-calls", "50");
+    until(async || ask.send().await.status == 402).await;
+    let challenge = ask.send().await.challenge();
+    let fee_most = Msat::from_sat(2_000).unwrap();
+    let payment = payer.node.pay(&challenge.invoice, fee_most, PATIENCE).await.unwrap();
+    let credential = format!("{}:{}", challenge.macaroon, payment.preimage.to_hex());
+    until(async || query(&caller).paid(&credential).send().await.status == 200).await;
+    let ledger = gate.ledger().await;
+    assert_eq!(ledger["received_msat"], 100_000_000, "what was paid, the provider's fee included: {ledger}");
+    let channels = super::done(&gate, "channels", &[]).await;
+    assert_eq!(channels["channels"][0]["peer"].as_str(), Some(provider.id.as_str()), "{channels}");
+    // What has room now needs nobody else.
+    let next = query(&caller).send().await.challenge();
+    payer.node.pay(&next.invoice, fee_most, PATIENCE).await.unwrap();
+    until(async || gate.ledger().await["received_msat"] == 102_000_000).await;
 }
