@@ -45,7 +45,7 @@ pub trait Treasury: Send + Sync {
     /// [`NodeError::Refused`] when there is no such channel, or the peer is away and `force` is off.
     async fn close_channel(&self, id: &str, force: bool) -> Result<(), NodeError>;
 
-    /// Sends coins of the node's wallet to an address, and gives the transaction's id.
+    /// Sends coins of the node's wallet to an address, and gives the transaction's id, once the wallet counts it if that comes soon.
     ///
     /// # Errors
     /// [`NodeError::Config`] for an address of another network, [`NodeError::Refused`] when the wallet has too little.

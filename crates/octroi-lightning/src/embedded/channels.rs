@@ -48,7 +48,7 @@ impl EmbeddedNode {
     async fn first_sync(&self) -> Result<(), NodeError> {
         let looked = async {
             let seen = || self.inner.node.status().latest_lightning_wallet_sync_timestamp;
-            while seen().is_none_or(|seen| seen < self.inner.started_at) {
+            while seen() == self.inner.looked_before {
                 tokio::time::sleep(LOOK).await;
             }
         };

@@ -43,6 +43,9 @@ use crate::NodeError;
 /// Under this name our own records stand in ldk-node's database.
 const NAMESPACE: &str = "octroi";
 
+/// How often the clock is looked at while the second of an earlier run lasts.
+const TURN: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// A running Lightning node. Stops when dropped, waiting for its database (milliseconds; seconds at worst).
 pub struct EmbeddedNode {
     inner: Arc<Inner>,
@@ -59,8 +62,8 @@ struct Inner {
     invoices: Invoices,
     waiters: Arc<Waiters>,
     stopped: AtomicBool,
-    /// Seconds since the Unix epoch.
-    started_at: u64,
+    /// When the run before this one last looked at the chain, in seconds since the Unix epoch.
+    looked_before: Option<u64>,
     /// The most a liquidity provider may keep of a payment; `None` without one.
     lsp_fee_percent: Option<u8>,
     age: age::Age,
@@ -92,6 +95,11 @@ impl EmbeddedNode {
         let runtime = build::runtime()?;
         let handle = runtime.handle().clone();
         let (node, store) = build::node(config, handle.clone())?;
+        let looked_before = node.status().latest_lightning_wallet_sync_timestamp;
+        // Of the same second, this run's first look could not be told from it.
+        while looked_before == Some(crate::node::unix_now()) {
+            std::thread::sleep(TURN);
+        }
         let inner = Arc::new(Inner {
             node,
             network: config.network,
@@ -100,7 +108,7 @@ impl EmbeddedNode {
             age: age::Age::begin(store, &config.storage_dir)?,
             waiters: Arc::default(),
             stopped: AtomicBool::new(false),
-            started_at: crate::node::unix_now(),
+            looked_before,
             lsp_fee_percent: config.liquidity.as_ref().map(|provider| provider.fee_percent_max.clamp(1, 100)),
             folder: Mutex::new(Some(folder)),
         });

@@ -1,6 +1,7 @@
 //! The embedded node's coins and channels, for its operator.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ldk_node::bitcoin::{Address, FeeRate};
@@ -12,13 +13,22 @@ use crate::{ChannelRequest, NodeError, Treasury, Withdrawal};
 /// The most that is paid to miners, in satoshis for each virtual byte: beyond this it is a slip of the pen.
 const FEE_RATE_MAX: u64 = 10_000;
 
+/// How long a transaction may take to be seen after it was sent.
+const SEEN: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// What a peer is told of a closing that it was not asked about.
 const FORCED: &str = "closed by its operator";
 
+/// What spends coins looks at the chain first: the wallet does not count what it sent itself until it has seen it there, and would
+/// spend the same coins again.
 #[async_trait]
 impl Treasury for EmbeddedNode {
     async fn open_channel(&self, request: ChannelRequest) -> Result<(), NodeError> {
         let ChannelRequest { peer, address, capacity_sat } = request;
+        self.sync().await?;
         Self::open_channel(self, &peer, address, capacity_sat, Msat::ZERO).await
     }
 
@@ -28,8 +38,36 @@ impl Treasury for EmbeddedNode {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal) -> Result<String, NodeError> {
-        self.run(move |inner| withdraw(inner, &withdrawal)).await
+        self.sync().await?;
+        let (sent, before) = self.run(move |inner| Ok((withdraw(inner, &withdrawal)?, coins(inner)))).await?;
+        self.seen(&sent, before).await;
+        Ok(sent)
     }
+}
+
+impl EmbeddedNode {
+    /// Waits until the wallet knows of a transaction that leaves it with less than `before` (satoshis), so that its coins are not
+    /// taken again by the next one.
+    async fn seen(&self, sent: &str, before: u64) {
+        let seeing = async {
+            while coins(&self.inner) >= before {
+                tokio::time::sleep(LOOK).await;
+                if let Err(error) = self.sync().await {
+                    tracing::warn!(%error, "the wallet could not look at the chain");
+                }
+            }
+        };
+        if tokio::time::timeout(SEEN, seeing).await.is_err() {
+            tracing::warn!(
+                transaction = sent,
+                "a withdrawal was sent, and is not seen by the chain's source"
+            );
+        }
+    }
+}
+
+fn coins(inner: &Inner) -> u64 {
+    inner.node.list_balances().total_onchain_balance_sats
 }
 
 fn close(inner: &Inner, id: &str, force: bool) -> Result<(), NodeError> {

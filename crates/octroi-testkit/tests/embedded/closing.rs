@@ -31,7 +31,8 @@ async fn mine_until(payer: &Payer, node: &EmbeddedNode, what: &str, mut is_so: i
         payer.node.sync().await.unwrap();
         node.sync().await.unwrap();
     }
-    panic!("it never came to this: {what}");
+    let (balances, refused) = (node.balances().await, payer.chain.refused());
+    panic!("it never came to this: {what}; {balances:?}, {} wait, {refused:?}", payer.chain.waiting());
 }
 
 async fn coins(node: &EmbeddedNode) -> u64 {
