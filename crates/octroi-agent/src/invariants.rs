@@ -65,6 +65,29 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn hold_for_the_fuzzer_s_seeds_and_those_mean_something() {
+        let seed = |name: &str| {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/agent");
+            let text = std::fs::read_to_string(folder.join(name)).unwrap();
+            let (challenges, body) = text[1..].split_once("\n\n").unwrap();
+            (challenges.to_owned(), body.to_owned())
+        };
+        for (name, status) in [("header", 402), ("aperture", 402), ("in_band", 200), ("work", 503)] {
+            let (challenges, body) = seed(name);
+            answer(status, &challenges, body.as_bytes());
+            let required =
+                PaymentRequired::read_parts(status, &challenges, serde_json::from_str(&body).ok().as_ref());
+            let required = required.unwrap_or_else(|| panic!("{name} asks for no payment"));
+            assert!(required.work.is_some() || required.bill(ASKED, NOW).is_ok(), "{name}: {required:?}");
+        }
+        for (name, status) in [("identity", 401), ("scope", 403), ("redeemed", 200)] {
+            let (challenges, body) = seed(name);
+            answer(status, &challenges, body.as_bytes());
+            assert!(status == 200 || is_about_identity(status, &challenges), "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn hold_for_any_answer(

@@ -232,8 +232,10 @@ async fn waits(binary: &Path, dir: &Path) -> Measured<Vec<Wait>> {
     let mut demo = Command::new(binary);
     demo.args(["demo", "--keep", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut demo = Running::start(demo)?;
-    let mut line = String::new();
-    BufReader::new(demo.stdout()?).read_line(&mut line).map_err(Failure::of("the demo"))?;
+    let (mut line, mut lines) = (String::new(), BufReader::new(demo.stdout()?));
+    lines.read_line(&mut line).map_err(Failure::of("the demo"))?;
+    // It goes on to tell of its own journey, and would end if nobody listened.
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
     let Ok(ready) = serde_json::from_str::<Value>(&line) else {
         eprintln!("octroi-bench: NOTE: this binary has no demo, so payments are left out");
         return Ok(Vec::new());
