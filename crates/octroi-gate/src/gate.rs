@@ -200,6 +200,7 @@ impl Gate {
                     owner: caller.as_ref().map(|caller| caller.principal),
                     vouched_for: vouch.is_some(),
                     bearer,
+                    customer: caller.as_ref().and_then(|caller| till.customer(caller)),
                     session: call.session.map(|session| self.session_key(call.peer, session)),
                     peer: call.peer,
                     calls: call.presented.calls,

@@ -13,6 +13,7 @@ pub mod cedar;
 mod charge;
 mod counters;
 pub mod credentials;
+pub mod customers;
 mod desk;
 mod exchange;
 mod forms;

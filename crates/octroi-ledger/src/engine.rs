@@ -39,13 +39,21 @@ pub(crate) enum Authority {
 
 /// Stores the ledger. Called by one thread only.
 pub(crate) trait Engine: Send + 'static {
-    /// Writes `batch` in order and makes it durable. One outcome for each command: what could not be written because of what
-    /// it says is refused alone.
+    /// Writes `batch` in order, so that every gate sees it; where memory decides, durably. One outcome for each command: what could
+    /// not be written because of what it says is refused alone.
     ///
     /// # Errors
     /// Where memory decides: nothing of the batch was written. Where the database decides: any of it may have been, and the
     /// writer undoes what it may not keep.
     fn commit(&mut self, batch: &[Command<'_>]) -> Result<Vec<Outcome>, EngineError>;
+
+    /// Makes durable what the last commits have written, where [`Engine::commit`] does not by itself.
+    ///
+    /// # Errors
+    /// It may be lost: the writer undoes what it may not keep.
+    fn flush(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// What is stored of the accounts (oldest first) and the counters meant by `request`.
     fn load(&mut self, request: &LoadRequest) -> Result<Loaded, EngineError>;

@@ -161,6 +161,8 @@ pub struct OutboxRow {
     pub at_ms: u64,
     /// How often it was tried to tell it, this time counted in.
     pub tries: u32,
+    /// Since when an earlier try may have arrived without anybody knowing, in Unix seconds.
+    pub doubtful_since: Option<u64>,
 }
 
 /// What became of one try to tell of a charge.
@@ -174,6 +176,8 @@ pub enum Told {
         at: u64,
         /// Why, for the operator. No secret.
         why: String,
+        /// It may have been taken all the same.
+        doubtful: bool,
     },
     /// It will never be taken: only the operator can help.
     Refused {

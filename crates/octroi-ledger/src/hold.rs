@@ -54,21 +54,28 @@ impl HoldCell {
 
     /// Waits for what the database says.
     async fn judged(&self) -> Result<Granted, HoldRefused> {
-        let written = self.wait().await;
-        match self.decided.get() {
-            Some(decided) => decided.clone(),
-            None => Err(written.err().map_or(HoldRefused::Busy, HoldRefused::from)),
+        loop {
+            // Listening starts before looking, so that no word is missed.
+            let told = self.told.notified();
+            if let Some(decided) = self.decided.get() {
+                return decided.clone();
+            }
+            if let Some(written) = self.written.get() {
+                return Err(written.clone().err().map_or(HoldRefused::Busy, HoldRefused::from));
+            }
+            told.await;
         }
     }
 
     async fn wait(&self) -> Result<(), LedgerError> {
-        // Listening starts before looking, so that no word is missed.
-        let told = self.told.notified();
-        if let Some(written) = self.written.get() {
-            return written.clone();
+        loop {
+            // Listening starts before looking, so that no word is missed.
+            let told = self.told.notified();
+            if let Some(written) = self.written.get() {
+                return written.clone();
+            }
+            told.await;
         }
-        told.await;
-        self.written.get().cloned().unwrap_or_else(|| Err(LedgerError::Unavailable("no answer".to_owned())))
     }
 }
 

@@ -139,7 +139,14 @@ impl<E: Engine> Writer<E> {
         if !ops.is_empty() {
             let commands: Vec<Command<'_>> = ops.iter().filter_map(command).collect();
             match self.engine.commit(&commands) {
-                Ok(outcomes) => self.settle(ops, outcomes),
+                Ok(outcomes) => {
+                    if let Err(error) = self.flush(&ops, &outcomes) {
+                        self.give_up(ops, &error.to_string());
+                        self.answer(looks);
+                        return Err(error);
+                    }
+                    self.settle(ops, outcomes);
+                }
                 Err(error) => {
                     self.give_up(ops, &error.to_string());
                     self.answer(looks);
@@ -149,6 +156,23 @@ impl<E: Engine> Writer<E> {
         }
         self.answer(looks);
         Ok(())
+    }
+
+    /// Where the database decides: tells what it has decided, then makes it durable. Callers go on meanwhile; their replies wait.
+    fn flush(&mut self, ops: &[Op], outcomes: &[Outcome]) -> Result<(), EngineError> {
+        if self.shared.authority() == Authority::Memory {
+            return Ok(());
+        }
+        let mut of_calls = false;
+        for (op, outcome) in ops.iter().zip(outcomes) {
+            of_calls |= matches!(op, Op::Hold(_) | Op::End(_) | Op::Undo(_));
+            if let (Op::Hold(ticket), Ok(Effect::Decided(decided))) = (op, outcome) {
+                let cell = &ticket.0;
+                cell.judge(decided.clone().map(|left| Granted { left }));
+                cell.tell();
+            }
+        }
+        if of_calls { self.engine.flush() } else { Ok(()) }
     }
 
     /// Sets questions aside, and drops the ends of holds that never came on disk.
@@ -318,14 +342,9 @@ fn command(op: &Op) -> Option<Command<'_>> {
 fn hold_settled(state: &mut State, cell: &HoldCell, outcome: Outcome, after: &mut Aftermath) {
     let (account, amount) = (cell.row.account, cell.row.amount);
     match outcome {
-        Ok(Effect::Decided(Ok(left))) => {
-            cell.judge(Ok(Granted { left }));
-            cell.decide(Ok(()));
-        }
-        Ok(Effect::Decided(Err(refused))) => {
-            cell.judge(Err(refused));
-            cell.decide(Err(LedgerError::Refused));
-        }
+        // Told when it was decided.
+        Ok(Effect::Decided(Ok(_))) => cell.decide(Ok(())),
+        Ok(Effect::Decided(Err(_))) => cell.decide(Err(LedgerError::Refused)),
         Ok(_) => {
             state.accounts.hold_written(account, amount);
             cell.decide(Ok(()));

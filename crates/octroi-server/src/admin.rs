@@ -19,6 +19,7 @@ use crate::clock::unix_seconds;
 use crate::endpoint::Endpoint;
 use crate::operator_key::{OperatorKey, SEAL_HEADER};
 use crate::spending_pages::{self, Spending, UsedSeals};
+use crate::stripe::StripeTeller;
 use crate::{identity_pages, ledger_pages, lightning_pages, metrics, reconcile_pages};
 
 /// Headers that a proxy adds to what it passes on.
@@ -133,6 +134,7 @@ pub struct Admin {
     operator: Option<OperatorKey>,
     bookkeeper: Option<Arc<Bookkeeper>>,
     used: Arc<UsedSeals>,
+    teller: Option<Arc<StripeTeller>>,
     metrics: bool,
     anyone: bool,
 }
@@ -148,7 +150,7 @@ impl Admin {
         anyone: bool,
     ) -> Self {
         let used = Arc::new(UsedSeals::new(unix_seconds()));
-        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, used, metrics, anyone }
+        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, teller: None, used, metrics, anyone }
     }
 
     /// The same, where requests sealed with `key` may change the ledger.
@@ -167,6 +169,12 @@ impl Admin {
     #[must_use]
     pub fn for_anyone(self) -> Self {
         Self { anyone: true, ..self }
+    }
+
+    /// The same, with whoever tells Stripe of charges.
+    #[must_use]
+    pub fn with_teller(self, teller: Option<Arc<StripeTeller>>) -> Self {
+        Self { teller, ..self }
     }
 
     /// The keys that statements about callers are signed with.
@@ -203,7 +211,10 @@ impl Admin {
         }
         match page {
             AdminPage::Metrics if self.metrics => {
-                let page = metrics::render(&self.endpoints, self.bookkeeper.as_deref());
+                let mut page = metrics::render(&self.endpoints, self.bookkeeper.as_deref());
+                if let Some(teller) = &self.teller {
+                    teller.metrics(&mut page);
+                }
                 text(StatusCode::OK, page)
             }
             AdminPage::Reconciliation => reconcile_pages::last(self.bookkeeper.as_deref()),

@@ -22,6 +22,7 @@ mod reconcile_pages;
 mod routes;
 mod spending_pages;
 pub mod stdio_front;
+pub mod stripe;
 pub mod upstream;
 
 pub use admin::Admin;

@@ -8,6 +8,7 @@ pub mod node_apis;
 #[cfg(feature = "lightning")]
 pub mod nodes;
 pub mod postgres;
+pub mod stripe;
 pub mod upstream;
 #[cfg(feature = "lightning")]
 pub mod wallet_api;

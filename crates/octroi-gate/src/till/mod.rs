@@ -16,12 +16,14 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use octroi_identity::Caller;
 use octroi_l402::{Credential, MasterKeys, NotPermitted, Terms, TokenId, Verified, VerifyError};
 use octroi_ledger::{AccountRef, Answer, HoldRefused, HoldRequest, Ledger, Unit};
 use octroi_mcp::digest::arguments_digest;
 
 use crate::charge::Charge;
 use crate::credentials::Proof;
+use crate::customers::Customers;
 use crate::gate::unix_millis;
 use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::reason::Reason;
@@ -86,6 +88,7 @@ pub struct Till {
     outstanding: Outstanding,
     vouches: Vouches,
     patience: Patience,
+    customers: Option<Arc<Customers>>,
 }
 
 impl Till {
@@ -93,7 +96,19 @@ impl Till {
     pub fn new(mut settings: TillSettings) -> Self {
         let work = settings.work.take().map(WorkDesk::new).map(Arc::new);
         let patience = Patience::new(settings.failed_payments);
-        Self { settings, work, outstanding: Outstanding::default(), vouches: Vouches::default(), patience }
+        let (outstanding, vouches) = (Outstanding::default(), Vouches::default());
+        Self { settings, work, outstanding, vouches, patience, customers: None }
+    }
+
+    /// The same, where another ledger is told what these customers are charged.
+    #[must_use]
+    pub fn billing(self, customers: Arc<Customers>) -> Self {
+        Self { customers: Some(customers), ..self }
+    }
+
+    /// What another ledger knows a caller by.
+    pub(crate) fn customer<'a>(&'a self, caller: &'a Caller) -> Option<&'a str> {
+        self.customers.as_ref()?.of(caller)
     }
 
     /// The free door.
@@ -333,13 +348,12 @@ impl Till {
             Unit::Call => Bounds::of(&Budgets::default(), sale, &account, terms),
         };
         let request = HoldRequest::new(account, unit, amount, sale.service, sale.subject);
-        let hold = self.settings.ledger.hold(&request.limited(bounds.limits())).await.map_err(|refused| {
-            match refused {
-                HoldRefused::Limited { limit, left, until } => {
-                    Refused::Bound(bounds.refuse(limit, left, until, sale.now))
-                }
-                other => Refused::Ledger(other),
+        let request = request.limited(bounds.limits()).billed(sale.customer);
+        let hold = self.settings.ledger.hold(&request).await.map_err(|refused| match refused {
+            HoldRefused::Limited { limit, left, until } => {
+                Refused::Bound(bounds.refuse(limit, left, until, sale.now))
             }
+            other => Refused::Ledger(other),
         })?;
         let draft = if unit == Unit::Msat { self.draft(sale, &account) } else { None };
         let charge = Charge::new(hold, unit, amount, sale.rule.charge_failed);

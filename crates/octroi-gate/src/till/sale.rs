@@ -29,6 +29,8 @@ pub(crate) struct Sale<'a> {
     pub(crate) vouched_for: bool,
     /// The access token that a credential for this call may stand for.
     pub(crate) bearer: Option<BearerToken<'a>>,
+    /// What another ledger knows the caller by, if it is told of its charges.
+    pub(crate) customer: Option<&'a str>,
     /// A caller without an identity that can be told from every other: by its session.
     pub(crate) session: Option<u128>,
     /// Where the caller comes from.

@@ -1,7 +1,8 @@
 //! The shared engine: PostgreSQL 15 or later. Several gates write, and the database decides what each account bears.
 //!
 //! A batch of calls is one transaction of two round trips: the first locks and reads what the batch touches, the second
-//! writes what was decided. Everything is undone where the transaction does not commit, and where nobody can say whether it
+//! writes what was decided. Then it is decided, for every gate, and the callers go on; a third makes it durable meanwhile, and
+//! replies wait for that. Everything is undone where the transaction does not commit, and where nobody can say whether it
 //! did, the writer voids what it may not keep.
 
 mod aside;
@@ -33,6 +34,9 @@ pub(crate) use read::PostgresReader;
 
 /// How often a transaction that met another gate's is tried again before it counts as failed.
 const MEETINGS: u32 = 8;
+
+/// A transaction that writes next to nothing and is flushed at its commit, and with it everything that was committed before.
+const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'octroi', '')";
 
 /// A ledger in PostgreSQL.
 pub(crate) struct PostgresEngine {
@@ -162,6 +166,23 @@ async fn again(mut work: impl AsyncFnMut() -> Result<Outcome, NotWritten>) -> Re
 impl Engine for PostgresEngine {
     fn commit(&mut self, batch: &[Command<'_>]) -> Result<Vec<Outcome>, EngineError> {
         self.run(async |session, shop| write(session, shop, batch).await)
+    }
+
+    /// On the very connection that wrote: a server that has lost what was not flushed has lost this connection too.
+    fn flush(&mut self) -> Result<(), EngineError> {
+        let Self { runtime, shop, session } = self;
+        let Some(living) = session.as_mut().filter(|session| !session.is_closed()) else {
+            return Err(NotWritten::Broken(
+                "the connection was lost before the batch was durable".to_owned(),
+            )
+            .into());
+        };
+        let flushed = runtime.block_on(within(shop.place.timeout, living.query(FLUSH, &[])));
+        if flushed.is_err() {
+            *session = None;
+            shop.house.forget();
+        }
+        Ok(flushed.map(|_| ())?)
     }
 
     fn load(&mut self, request: &LoadRequest) -> Result<Loaded, EngineError> {

@@ -72,12 +72,15 @@ async fn a_charge_is_told_until_it_is_taken(world: World) {
     );
     assert_eq!((first.tries, taken[1].msat), (1, 700));
     assert!(ledger.outbox_take(10, lease).await.unwrap().is_empty(), "lent to one teller at a time");
-    ledger.outbox_told(ids[0], Told::Later { at: 0, why: "busy".to_owned() }).await.unwrap();
+    ledger.outbox_told(ids[0], Told::Later { at: 0, why: "busy".to_owned(), doubtful: false }).await.unwrap();
     ledger.outbox_told(ids[1], Told::Delivered).await.unwrap();
     let again = ledger.outbox_take(10, lease).await.unwrap();
     assert_eq!((again.len(), again[0].id, again[0].tries), (1, ids[0], 2));
     ledger.outbox_told(ids[0], Told::Refused { why: "no such customer".to_owned() }).await.unwrap();
-    ledger.outbox_told(ids[0], Told::Later { at: 0, why: "too late".to_owned() }).await.unwrap();
+    ledger
+        .outbox_told(ids[0], Told::Later { at: 0, why: "too late".to_owned(), doubtful: false })
+        .await
+        .unwrap();
     assert!(ledger.outbox_take(10, lease).await.unwrap().is_empty());
     let report = ledger.report().unwrap();
     assert_eq!((report.outbox_waiting, report.outbox_refused), (0, 1));

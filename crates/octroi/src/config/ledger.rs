@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use octroi_gate::customers::Customers;
 use octroi_ledger::Store;
+use url::Url;
+
+use super::Secret;
 
 /// Where accounts and holds are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct LedgerConfig {
     pub queue: usize,
     /// How the books are compared with the Lightning node.
     pub reconcile: ReconcileConfig,
+    /// Stripe, where it is told of charges.
+    pub stripe: Option<StripeConfig>,
 }
 
 /// How the books are compared with the Lightning node.
@@ -28,4 +34,19 @@ pub struct ReconcileConfig {
     pub hold_age: Duration,
     /// The node is asked about at most so many invoices in one look, 1..=1 000 000.
     pub lookups_max: u64,
+}
+
+/// Stripe, which is told of charges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StripeConfig {
+    /// The secret key.
+    pub key: Secret,
+    /// The event name of the meter, at most 100 bytes.
+    pub event: String,
+    /// Which customer a caller is.
+    pub customers: Customers,
+    /// Stripe's address; without TLS on this machine only.
+    pub endpoint: Url,
+    /// How often the outbox is looked into, 1 second to an hour.
+    pub every: Duration,
 }

@@ -31,7 +31,7 @@ mod wallet;
 pub use args::ConfigArgs;
 pub use cedar::CedarConfig;
 pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
-pub use ledger::{LedgerConfig, ReconcileConfig};
+pub use ledger::{LedgerConfig, ReconcileConfig, StripeConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
     LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Passphrase, Phoenixd,

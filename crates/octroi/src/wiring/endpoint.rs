@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use octroi_gate::customers::Customers;
 use octroi_gate::invoices::{InvoiceDesk, Order};
 use octroi_gate::policy::{Pattern, Policy};
 use octroi_gate::price::Held;
@@ -46,6 +47,8 @@ pub(super) struct Parts<'a> {
     pub(super) invoices: Option<&'a Arc<InvoiceDesk>>,
     /// The keys that statements about callers are signed with, where some server gets them.
     pub(super) signing: Option<&'a Arc<SigningKeys>>,
+    /// Callers whose charges another ledger is told of.
+    pub(super) customers: Option<&'a Arc<Customers>>,
 }
 
 /// Builds the endpoint of one server.
@@ -120,7 +123,7 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
     }
     let work = payment.pow.as_ref().map(|pow| free_door(parts, pow)).transpose()?;
     let location = payment.gateway.clone().unwrap_or_else(|| parts.config.public_url.to_string());
-    Ok(Some(Till::new(TillSettings {
+    let till = Till::new(TillSettings {
         keys: Arc::clone(&parts.keys.master),
         ledger: parts.ledger.clone(),
         invoices: parts.invoices.cloned(),
@@ -133,7 +136,11 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
             Arc::new(ReceiptDesk::new(Arc::clone(&parts.keys.receipts), parts.server.resource.as_str()))
         }),
         work,
-    })))
+    });
+    Ok(Some(match parts.customers {
+        Some(customers) => till.billing(Arc::clone(customers)),
+        None => till,
+    }))
 }
 
 fn free_door(parts: &Parts<'_>, pow: &PowConfig) -> Result<WorkSettings, StartError> {

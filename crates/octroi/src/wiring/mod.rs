@@ -10,6 +10,7 @@ pub(crate) mod lightning;
 pub(crate) mod passphrase;
 mod policy;
 mod reconcile;
+mod stripe;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use octroi_gate::reconcile::Bookkeeper;
 use octroi_identity::SigningKeys;
 use octroi_ledger::{Ledger, LedgerConfig, OpenError};
 use octroi_lightning::NodeError;
+use octroi_server::stripe::StripeTeller;
 use octroi_server::{Admin, Endpoint, Listener, OperatorKey, Routes, TrustedProxies};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -92,6 +94,7 @@ pub struct Gate {
     admin: Option<Listener>,
     proxies: TrustedProxies,
     bookkeeper: Arc<Bookkeeper>,
+    teller: Option<Arc<StripeTeller>>,
     metrics: bool,
     background: Vec<JoinHandle<()>>,
 }
@@ -124,6 +127,7 @@ impl Gate {
             _ => None,
         };
         let signing = identity::signing_keys(config)?;
+        let customers = config.ledger.stripe.as_ref().map(|stripe| Arc::new(stripe.customers.clone()));
         let mut endpoints = Vec::new();
         for server in &config.servers {
             let invoices = invoices.as_ref();
@@ -135,12 +139,17 @@ impl Gate {
                 ledger: &ledger,
                 invoices,
                 signing: signing.as_ref(),
+                customers: customers.as_ref(),
             };
             endpoints.push(Arc::new(endpoint::build(&parts).await?));
         }
         let bookkeeper = reconcile::bookkeeper(&ledger, node.as_ref(), &config.ledger.reconcile);
         let mut background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
         background.push(tokio::spawn(Arc::clone(&bookkeeper).keep()));
+        let teller = config.ledger.stripe.as_ref().map(stripe::teller).transpose()?;
+        if let Some(teller) = &teller {
+            background.push(tokio::spawn(Arc::clone(teller).run(ledger.clone())));
+        }
         let metrics = config.admin.metrics;
         let operator = keys.operator.clone();
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
@@ -154,6 +163,7 @@ impl Gate {
             admin,
             proxies,
             bookkeeper,
+            teller,
             metrics,
             background,
         })
@@ -175,7 +185,8 @@ impl Gate {
         let (ledger, signing) = (Some(self.ledger.clone()), self.signing.clone());
         let admin = Admin::new(self.endpoints.clone(), ledger, signing, self.metrics, false)
             .with_operator(self.operator.clone())
-            .with_bookkeeper(Arc::clone(&self.bookkeeper));
+            .with_bookkeeper(Arc::clone(&self.bookkeeper))
+            .with_teller(self.teller.clone());
         let serving_admin = self.admin.take().map(|listener| {
             let routes = Arc::new(Routes::new(&[], admin.clone().for_anyone()));
             tokio::spawn(listener.serve(routes, wait_for(stopped.clone())))

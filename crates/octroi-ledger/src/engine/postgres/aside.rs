@@ -129,10 +129,13 @@ pub(super) async fn outbox_take(
 ) -> Result<Outcome, NotWritten> {
     let rows = session
         .query(
-            "UPDATE outbox o SET next_at = $2, tries = tries + 1 FROM tools t WHERE t.id = o.tool AND o.id IN
+            // Until its teller has said what became of it, it may have been told.
+            "UPDATE outbox o SET next_at = $2, tries = tries + 1,
+                 doubtful_since = CASE o.doubtful_since WHEN 0 THEN $1 ELSE o.doubtful_since END
+             FROM tools t WHERE t.id = o.tool AND o.id IN
                  (SELECT id FROM outbox WHERE state = 0 AND next_at <= $1 ORDER BY next_at, id LIMIT $3
                   FOR UPDATE SKIP LOCKED)
-             RETURNING o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.tries",
+             RETURNING o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.tries, o.doubtful_since",
             &[&time(now), &time(until), &i64::from(most)],
         )
         .await?;
@@ -147,6 +150,8 @@ pub(super) async fn outbox_take(
             msat: row.try_get(4)?,
             at_ms: time_from(row.try_get(5)?),
             tries: tries.unsigned_abs(),
+            // What this very try has put into doubt is not meant.
+            doubtful_since: Some(time_from(row.try_get(7)?)).filter(|since| *since < now),
         });
     }
     taken.sort_unstable_by_key(|row| row.id);
@@ -159,15 +164,17 @@ pub(super) async fn outbox_told(
     told: &Told,
     at_ms: u64,
 ) -> Result<Outcome, NotWritten> {
-    let (state, next_at, why): (i16, i64, &str) = match told {
-        Told::Delivered => (1, 0, ""),
-        Told::Later { at, why } => (0, time(*at), words(why)),
-        Told::Refused { why } => (2, 0, words(why)),
+    let (state, next_at, why, doubtful): (i16, i64, &str, bool) = match told {
+        Told::Delivered => (1, 0, "", false),
+        Told::Later { at, why, doubtful } => (0, time(*at), words(why), *doubtful),
+        Told::Refused { why } => (2, 0, words(why), true),
     };
     session
         .execute(
-            "UPDATE outbox SET state = $2, next_at = $3, why = $4, told_at = $5 WHERE id = $1 AND state = 0",
-            &[&&id[..], &state, &next_at, &why, &time(at_ms / 1_000)],
+            "UPDATE outbox SET state = $2, next_at = $3, why = $4, told_at = $5,
+                 doubtful_since = CASE WHEN $6 THEN doubtful_since ELSE 0 END
+             WHERE id = $1 AND state = 0",
+            &[&&id[..], &state, &next_at, &why, &time(at_ms / 1_000), &doubtful],
         )
         .await?;
     Ok(Ok(Effect::Written))

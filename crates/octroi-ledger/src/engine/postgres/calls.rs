@@ -211,7 +211,8 @@ async fn decide_and_write(
 async fn read(session: &Session, shop: &Shop, wanted: &Wanted<'_>) -> Result<Page, NotWritten> {
     let keys = CounterArrays::of(wanted.counters.iter().map(|key| (*key, 0)));
     let (begun, (accounts, (ended, (counters, (dead, alive))))) = join(
-        session.batch("BEGIN"),
+        // Decided at once, and durable a moment later (see `flush`): the calls wait for that while the upstream works.
+        session.batch("BEGIN; SET LOCAL synchronous_commit = off"),
         join(
             session.rows(LOCK, &[&wanted.tokens, &wanted.owned, &wanted.ends]),
             join(

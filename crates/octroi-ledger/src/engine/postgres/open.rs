@@ -13,7 +13,8 @@ use crate::entry::Recovery;
 use crate::error::OpenError;
 
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 /// `octroi` in eight bytes: what keeps two gates from bringing the schema forward at once.
 const MIGRATING: i64 = 0x6f63_7472_6f69;

@@ -87,33 +87,37 @@ impl Batch<'_> {
         let mut taken: Vec<OutboxRow> = self
             .connection
             .prepare_cached(
-                "UPDATE outbox SET next_at = ?2, tries = tries + 1 WHERE id IN
-                     (SELECT id FROM outbox WHERE state = 0 AND next_at <= ?1 ORDER BY next_at, id LIMIT ?3)
+                // Until its teller has said what became of it, it may have been told.
+                "UPDATE outbox SET next_at = ?2, tries = tries + 1,
+                     doubtful_since = CASE doubtful_since WHEN 0 THEN ?1 ELSE doubtful_since END
+                 WHERE id IN (SELECT id FROM outbox WHERE state = 0 AND next_at <= ?1 ORDER BY next_at, id LIMIT ?3)
                  RETURNING id, customer, (SELECT service FROM tools WHERE tools.id = outbox.tool),
-                           (SELECT tools.tool FROM tools WHERE tools.id = outbox.tool), amount, at_ms, tries",
+                           (SELECT tools.tool FROM tools WHERE tools.id = outbox.tool), amount, at_ms, tries, doubtful_since",
             )?
-            .query_map(params![time(now), time(until), most], outbox_row)?
+            .query_map(params![time(now), time(until), most], |row| outbox_row(row, now))?
             .collect::<Result<_, _>>()?;
         taken.sort_unstable_by_key(|row| row.id);
         Ok(Ok(Effect::Outbox(taken)))
     }
 
     pub(super) fn outbox_told(&self, id: &[u8; 16], told: &Told, at_ms: u64) -> Result<Outcome, NotApplied> {
-        let (state, next_at, why) = match told {
-            Told::Delivered => (1, 0, ""),
-            Told::Later { at, why } => (0, time(*at), words(why)),
-            Told::Refused { why } => (2, 0, words(why)),
+        let (state, next_at, why, doubtful) = match told {
+            Told::Delivered => (1, 0, "", false),
+            Told::Later { at, why, doubtful } => (0, time(*at), words(why), *doubtful),
+            Told::Refused { why } => (2, 0, words(why), true),
         };
         self.connection
             .prepare_cached(
-                "UPDATE outbox SET state = ?2, next_at = ?3, why = ?4, told_at = ?5 WHERE id = ?1 AND state = 0",
+                "UPDATE outbox SET state = ?2, next_at = ?3, why = ?4, told_at = ?5,
+                     doubtful_since = CASE WHEN ?6 THEN doubtful_since ELSE 0 END
+                 WHERE id = ?1 AND state = 0",
             )?
-            .execute(params![id, state, next_at, why, time(at_ms / 1_000)])?;
+            .execute(params![id, state, next_at, why, time(at_ms / 1_000), doubtful])?;
         Ok(Ok(Effect::Written))
     }
 }
 
-fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+fn outbox_row(row: &Row<'_>, now: u64) -> rusqlite::Result<OutboxRow> {
     Ok(OutboxRow {
         id: CallId::of(EntryId::from_bytes(row.get(0)?)),
         customer: row.get(1)?,
@@ -122,5 +126,7 @@ fn outbox_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         msat: row.get(4)?,
         at_ms: time_from(row.get(5)?),
         tries: row.get(6)?,
+        // What this very try has put into doubt is not meant.
+        doubtful_since: Some(time_from(row.get(7)?)).filter(|since| *since < now),
     })
 }

@@ -23,8 +23,12 @@ use crate::revocation::{Revocation, Revoked};
 /// `octr`, in the file's header: what kind of database it is.
 const APPLICATION_ID: i64 = 0x6f63_7472;
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// How long the lock that keeps a second writer out is waited for. An earlier gate may be about to end, and a program that is
@@ -67,6 +71,8 @@ pub(crate) fn open(path: &Path, wal_bytes: u64) -> Result<Opened, OpenError> {
     migrate_from(&mut connection, found)?;
     let mut house = House::default();
     let recovery = recover(&mut connection, &mut house)?;
+    // What an earlier life had borrowed is nobody's any more.
+    connection.execute("UPDATE outbox SET next_at = 0 WHERE state = 0 AND next_at <> 0", [])?;
     let last_id = last_id(&connection)?;
     let revoked = revoked(&connection)?;
     let engine = SqliteEngine::new(connection, house, lock, wal_bytes);

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use octroi_ledger::Store;
 
+use octroi_gate::customers::{Customers, is_name};
+use url::Url;
+
 use super::super::reader::{Field, Section};
-use super::super::{LedgerConfig, ReconcileConfig};
+use super::super::{LedgerConfig, ReconcileConfig, StripeConfig};
 
 const LEDGER_DEFAULT: &str = "octroi.db";
 const QUEUE_DEFAULT: usize = 10_000;
+const STRIPE: &str = "https://api.stripe.com";
+const STRIPE_EVERY_DEFAULT: Duration = Duration::from_secs(10);
+/// Longest event name Stripe takes, in bytes.
+const EVENT_MAX: usize = 100;
 const DAY_SECONDS: u64 = 86_400;
 const RECONCILE_DEFAULT: ReconcileConfig = ReconcileConfig {
     every: Some(Duration::from_secs(3_600)),
@@ -41,8 +48,10 @@ pub(super) fn read(section: Section<'_>) -> LedgerConfig {
     let store = store.unwrap_or_else(|| Store::sqlite(LEDGER_DEFAULT));
     let queue = section.field("queue").number(1..=1_000_000, "waiting writes").unwrap_or(QUEUE_DEFAULT);
     let reconcile = reconcile(&section.field("reconcile"));
+    let stripe = section.field("stripe");
+    let stripe = if stripe.is_given() { self::stripe(stripe.section()) } else { None };
     section.finish();
-    LedgerConfig { store, queue, reconcile }
+    LedgerConfig { store, queue, reconcile, stripe }
 }
 
 /// Reads `[ledger.reconcile]`, or `reconcile = false`.
@@ -65,4 +74,74 @@ fn reconcile(field: &Field<'_>) -> ReconcileConfig {
         hold_age: hold_age.unwrap_or(default.hold_age),
         lookups_max: lookups_max.unwrap_or(default.lookups_max),
     }
+}
+
+/// Reads `[ledger.stripe]`.
+fn stripe(section: Section<'_>) -> Option<StripeConfig> {
+    let key = section.field("key");
+    if !key.is_given() {
+        key.spot.wrong("no `key`", "add key = \"env:STRIPE_KEY\"");
+    }
+    let event = section.field("event");
+    if !event.is_given() {
+        event.spot.wrong("no `event`", "add the event name of your meter: event = \"octroi_msat\"");
+    }
+    let event_name = event.filled("octroi_msat").filter(|name| {
+        let fits = name.len() <= EVENT_MAX;
+        if !fits {
+            event.spot.wrong(format!("longer than {EVENT_MAX} bytes"), "shorten it, in Stripe too");
+        }
+        fits
+    });
+    let endpoint = section.field("endpoint");
+    let endpoint =
+        if endpoint.is_given() { endpoint.trusted_url(STRIPE, false) } else { Url::parse(STRIPE).ok() };
+    let every = section.field("every_seconds").seconds(1..=3_600).unwrap_or(STRIPE_EVERY_DEFAULT);
+    let customers = customers(&section);
+    let key = key.secret();
+    section.finish();
+    Some(StripeConfig {
+        key: key?,
+        event: event_name?.to_owned(),
+        customers: customers?,
+        endpoint: endpoint?,
+        every,
+    })
+}
+
+/// `customer_claim`, and the list of `customers`.
+fn customers(section: &Section<'_>) -> Option<Customers> {
+    let claim = section.field("customer_claim").filled("stripe_customer_id").map(str::to_owned);
+    let field = section.field("customers");
+    let mut known = Vec::new();
+    for item in field.items() {
+        let entry = item.section();
+        let text = |name: &'static str, example: &str| {
+            let field = entry.field(name);
+            if !field.is_given() {
+                field.spot.wrong(format!("no `{name}`"), format!("add {name} = \"{example}\""));
+            }
+            field.filled(example)
+        };
+        let issuer = text("issuer", "https://issuer.example.com/");
+        let (subject, customer) = (text("subject", "auth0|507f1f77"), text("customer", "cus_NciAYcXfLnqBoz"));
+        if customer.is_some_and(|name| !is_name(name)) {
+            item.spot.wrong("not a customer's id", "write it as Stripe shows it: \"cus_NciAYcXfLnqBoz\"");
+        }
+        entry.finish();
+        known.extend(
+            issuer
+                .zip(subject)
+                .zip(customer)
+                .map(|((issuer, subject), customer)| (issuer, subject, customer)),
+        );
+    }
+    if claim.is_none() && !field.is_given() {
+        section.spot.wrong(
+            "nobody is a customer",
+            "add customer_claim = \"stripe_customer_id\", or customers = [{ issuer = \"…\", subject = \"…\", customer = \"cus_…\" }]",
+        );
+        return None;
+    }
+    Some(Customers::new(claim, known))
 }

@@ -68,7 +68,8 @@ fn a_field_nothing_like_any() {
     assert_line(
         5,
         "nonsense = 1",
-        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, timeout_seconds, lease_seconds, queue, reconcile",
+        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, timeout_seconds, lease_seconds, queue, reconcile, \
+         stripe",
     );
 }
 
