@@ -62,6 +62,8 @@ pub enum Claimed {
     Done(Answer),
     /// Another call was made under the same key.
     Conflict,
+    /// It was made, and charged to a credential that has been revoked since: its answer is given to nobody.
+    Revoked,
 }
 
 /// The right to make one call. Dropped, the call counts as never made;

@@ -17,6 +17,10 @@ pub const DEFAULT_CACHED_ACCOUNTS: usize = 100_000;
 pub const DEFAULT_WAITERS: usize = 4_096;
 /// Size of the write-ahead log, in bytes, past which it is started over, unless the config says otherwise.
 pub const DEFAULT_WAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Answers kept for calls that are tried again, unless the config says otherwise.
+pub const DEFAULT_KEPT_ANSWERS: u32 = 1_000_000;
+/// Bytes of their bodies together, unless the config says otherwise.
+pub const DEFAULT_KEPT_BYTES: u64 = 256 * 1024 * 1024;
 /// How long PostgreSQL may take for one batch, unless the config says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a gate that is not heard of counts as living, unless the config says otherwise.
@@ -122,6 +126,11 @@ pub struct LedgerConfig {
     pub waiters: usize,
     /// Size of SQLite's write-ahead log, in bytes, past which it is started over.
     pub wal_bytes: u64,
+    /// Most answers kept for calls that are tried again; of more, the oldest are forgotten.
+    pub kept_answers: u32,
+    /// Most bytes of their bodies together; of more, the oldest bodies are dropped: those calls are still charged once. Where gates share a
+    /// ledger, of all of them. Either bound may be exceeded by a sixteenth for a moment.
+    pub kept_bytes: u64,
     /// How long to wait between looks at a disk or a database that failed.
     pub retry_after: Duration,
 }
@@ -141,6 +150,8 @@ impl LedgerConfig {
             cached_accounts: DEFAULT_CACHED_ACCOUNTS,
             waiters: DEFAULT_WAITERS,
             wal_bytes: DEFAULT_WAL_BYTES,
+            kept_answers: DEFAULT_KEPT_ANSWERS,
+            kept_bytes: DEFAULT_KEPT_BYTES,
             retry_after: Duration::from_millis(250),
         }
     }

@@ -154,9 +154,23 @@ pub(crate) enum Entry {
         id: [u8; 16],
         told: Told,
     },
-    /// Forget what cannot matter any more at this Unix second.
-    Prune(u64),
+    /// Forget what cannot matter any more at this Unix second, and keep no more answers than this.
+    Prune {
+        now: u64,
+        kept: Kept,
+    },
 }
+
+/// Most answers kept for calls that are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) answers: i64,
+    /// Of their bodies together.
+    pub(crate) bytes: i64,
+}
+
+/// Most rows of one kind forgotten in one transaction, so that calls do not wait for it.
+pub(crate) const PRUNE_ROWS: i64 = 5_000;
 
 /// What became of one command.
 pub(crate) type Outcome = Result<Effect, LedgerError>;
@@ -188,6 +202,8 @@ pub(crate) enum ClaimState {
     Running,
     Done(Answer),
     Conflict,
+    /// It was made and charged; whose credential paid for it is revoked since.
+    Revoked,
 }
 
 /// A short question.

@@ -9,7 +9,7 @@ use crate::engine::HoldRow;
 use crate::error::{HoldRefused, LedgerError};
 use crate::id::CallId;
 use crate::report::CallEnd;
-use crate::state::{Kept, Shared};
+use crate::state::{KeptAnswer, Shared};
 
 /// What the writer and the caller of a hold share.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl OpenHold {
     /// As [`OpenHold::capture`]; whoever claims the same call again within [`ANSWER_SECONDS`](crate::ANSWER_SECONDS) is given
     /// `answer`. The charge and the answer are written together: there is never one without the other.
     pub fn capture_and_keep(mut self, amount: i64, claim: Claim, answer: Answer) {
-        let kept = Box::new(Kept { claim, answer: answer.bounded() });
+        let kept = Box::new(KeptAnswer { claim, answer: answer.bounded() });
         self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured, Some(kept));
     }
 
@@ -150,7 +150,7 @@ impl OpenHold {
         self.balance_after
     }
 
-    fn end(&mut self, captured: i64, end: CallEnd, kept: Option<Box<Kept>>) {
+    fn end(&mut self, captured: i64, end: CallEnd, kept: Option<Box<KeptAnswer>>) {
         self.ended = true;
         self.shared.end(&self.cell, captured, end, kept);
     }

@@ -209,6 +209,7 @@ impl Ledger {
                         ClaimState::Free => return Ok(Claimed::New(claim)),
                         ClaimState::Done(answer) => return Ok(Claimed::Done(answer)),
                         ClaimState::Conflict => return Ok(Claimed::Conflict),
+                        ClaimState::Revoked => return Ok(Claimed::Revoked),
                         ClaimState::Running if Instant::now() >= over => return Ok(Claimed::Running),
                         ClaimState::Running => {
                             drop(claim);
@@ -423,16 +424,22 @@ impl Ledger {
         Ok(Reader::open(&self.inner.store)?)
     }
 
-    /// Forgets what cannot matter any more at `now` (Unix seconds). A few thousand rows of each kind at a time: call it every
-    /// minute.
+    /// Forgets what cannot matter any more at `now` (Unix seconds), and of kept answers the oldest beyond their bounds. A few
+    /// thousand rows of each kind at a time: call it when [`Ledger::prune_due`] says so.
     ///
     /// # Errors
     /// Not written; see [`LedgerError`].
     pub async fn prune(&self, now: u64) -> Result<Pruned, LedgerError> {
-        match self.inner.shared.enter(Entry::Prune(now)).await? {
+        let kept = self.inner.shared.kept;
+        match self.inner.shared.enter(Entry::Prune { now, kept }).await? {
             Receipt::Pruned(pruned) => Ok(pruned),
             _ => Err(misfit()),
         }
+    }
+
+    /// Waits until pruning is worth the while: at most for `patience`, less where many answers have been kept since.
+    pub async fn prune_due(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.inner.shared.prune_due.notified()).await;
     }
 
     /// Writes what is queued, folds the log into the file, and stops. Later operations are refused; holds still open are

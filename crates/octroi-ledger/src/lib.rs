@@ -39,8 +39,8 @@ mod writer;
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
 pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
 pub use config::{
-    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_LEASE, DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS,
-    DEFAULT_WAL_BYTES, LedgerConfig, Store,
+    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_KEPT_ANSWERS, DEFAULT_KEPT_BYTES, DEFAULT_LEASE,
+    DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS, DEFAULT_WAL_BYTES, LedgerConfig, Store,
 };
 pub use entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,

@@ -18,7 +18,8 @@ pub enum Window {
     Hour,
     /// 86 400 seconds.
     Day,
-    /// It never starts over.
+    /// It never starts over. Such a limit belongs to the account that pays: what is counted is forgotten when nothing more can be held
+    /// on that account.
     Always,
 }
 
@@ -93,6 +94,11 @@ pub(crate) struct CounterKey {
 }
 
 impl CounterKey {
+    /// Whether it never starts over: then it belongs to one account, and goes with it.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        self.seconds == ALWAYS.0 && self.start == ALWAYS.1
+    }
+
     /// When the window ends, in Unix seconds.
     pub(crate) const fn end(&self) -> u64 {
         self.start.saturating_add(self.seconds as u64)

@@ -17,7 +17,7 @@ use crate::claim::{Answer, Claim, Claims, Here};
 use crate::config::LedgerConfig;
 use crate::counters::Counters;
 use crate::engine::{
-    AccountState, Authority, ClaimState, Entry, HoldRow, LoadRequest, NOBODY, Question, Reply,
+    AccountState, Authority, ClaimState, Entry, HoldRow, Kept, LoadRequest, NOBODY, Question, Reply,
 };
 use crate::entry::{Credited, HoldRequest, OutboxRow, Pruned};
 use crate::error::{HoldRefused, LedgerError};
@@ -26,6 +26,9 @@ use crate::id::{EntryId, IdSource, unix_ms};
 use crate::report::CallEnd;
 use crate::revocation::Revoked;
 use crate::tools::Tools;
+
+/// Pruning is asked for when this part of the bounds on kept answers has been kept.
+const PRUNE_PART: i64 = 16;
 
 /// Something for the writer to do.
 #[derive(Debug)]
@@ -46,12 +49,12 @@ pub(crate) struct HoldEnd {
     pub(crate) captured: i64,
     pub(crate) end: CallEnd,
     pub(crate) at_ms: u64,
-    pub(crate) kept: Option<Box<Kept>>,
+    pub(crate) kept: Option<Box<KeptAnswer>>,
 }
 
 /// An answer to be written with the charge it belongs to.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptAnswer {
     pub(crate) claim: Claim,
     pub(crate) answer: Answer,
 }
@@ -207,6 +210,12 @@ pub(crate) struct Shared {
     queue: usize,
     waiters: usize,
     authority: Authority,
+    /// How many answers are kept.
+    pub(crate) kept: Kept,
+    /// Answers that were kept, and their bytes, since pruning was last asked for.
+    kept_since: Mutex<Kept>,
+    /// Asks for pruning.
+    pub(crate) prune_due: Notify,
 }
 
 impl Shared {
@@ -232,6 +241,24 @@ impl Shared {
             queue: config.queue,
             waiters: config.waiters,
             authority,
+            kept: Kept {
+                answers: config.kept_answers.into(),
+                bytes: i64::try_from(config.kept_bytes).unwrap_or(i64::MAX),
+            },
+            kept_since: Mutex::new(Kept { answers: 0, bytes: 0 }),
+            prune_due: Notify::new(),
+        }
+    }
+
+    /// An answer is kept: after a sixteenth of the bound, pruning is due.
+    fn note_kept(&self, answer: &Answer) {
+        let bytes = answer.body.as_ref().map_or(0, Vec::len);
+        let mut since = self.kept_since.lock();
+        since.answers += 1;
+        since.bytes = since.bytes.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        if since.answers > self.kept.answers / PRUNE_PART || since.bytes > self.kept.bytes / PRUNE_PART {
+            *since = Kept { answers: 0, bytes: 0 };
+            self.prune_due.notify_one();
         }
     }
 
@@ -291,7 +318,16 @@ impl Shared {
     }
 
     /// Ends a hold. What it does not capture can be held again at once.
-    pub(crate) fn end(&self, cell: &Arc<HoldCell>, captured: i64, end: CallEnd, kept: Option<Box<Kept>>) {
+    pub(crate) fn end(
+        &self,
+        cell: &Arc<HoldCell>,
+        captured: i64,
+        end: CallEnd,
+        kept: Option<Box<KeptAnswer>>,
+    ) {
+        if let Some(kept) = &kept {
+            self.note_kept(&kept.answer);
+        }
         let mut state = self.state.lock();
         if cell.has_failed() {
             state.hold_over(&cell.row);

@@ -4,7 +4,6 @@
 //! taken once, and the answer to an `Idempotency-Key` is repeated, a failure too.
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -45,6 +45,10 @@ impl Till {
                 let text = "another call was made under this Idempotency-Key; take a new one";
                 Err(Box::new(Refusal::new(Reason::IdempotencyConflict, text)))
             }
+            Ok(Claimed::Revoked) => {
+                let text = "what paid for this call has been revoked since";
+                Err(Box::new(Refusal::new(Reason::ToolForbidden, text)))
+            }
             Ok(Claimed::Running) => {
                 let text = "this call is still under way; ask again for its answer";
                 Err(Box::new(Refusal::new(Reason::CallInProgress, text).retry_after(1)))

@@ -14,6 +14,7 @@ mod house;
 mod life;
 mod open;
 mod page;
+mod prune;
 mod read;
 
 use std::future::Future;
@@ -51,6 +52,8 @@ struct Shop {
     house: House,
     life: Life,
     upkept: Instant,
+    /// Up to which account counters that never start over were looked at.
+    swept: i64,
 }
 
 /// Why something was not written.

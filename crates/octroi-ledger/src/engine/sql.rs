@@ -47,6 +47,37 @@ pub(crate) const ACCOUNT: &str =
 pub(crate) const REVOCATIONS: &str =
     "SELECT kind, subject, at, reason FROM revocations ORDER BY at DESC, kind, subject LIMIT $1";
 
+/// Whether what paid for call `$1` is revoked: a row.
+pub(crate) const ANSWER_REVOKED: &str = "SELECT r.kind FROM calls c JOIN accounts a ON a.id = c.account
+    JOIN revocations r ON (r.kind = 0 AND r.subject = a.token) OR (r.kind = 1 AND r.subject = a.owner)
+                       OR (r.kind = 2 AND r.subject = substr(a.token, 1, 4))
+    WHERE c.id = $1 LIMIT 1";
+
+/// One row: answers kept, and the bytes of their bodies.
+pub(crate) const ANSWERS_KEPT: &str =
+    "SELECT count(*), CAST(coalesce(sum(length(body)), 0) AS bigint) FROM answers";
+
+/// Drops the bodies of the oldest answers, at most `$2` of them, so that those left have at most `$1` bytes together.
+pub(crate) const DROP_BODIES: &str = "UPDATE answers SET body = NULL WHERE key IN (SELECT key FROM
+        (SELECT key, expires_at, call, sum(length(body)) OVER (ORDER BY expires_at DESC, call DESC) AS newer FROM answers
+         WHERE body IS NOT NULL) s
+    WHERE newer > $1 ORDER BY expires_at, call LIMIT $2)";
+
+/// Drops the `$1` oldest answers.
+pub(crate) const DROP_ANSWERS: &str = "DELETE FROM answers WHERE key IN
+    (SELECT key FROM answers WHERE call IS NOT NULL ORDER BY expires_at, call LIMIT $1)";
+
+/// One row: up to which account the next `$2` counters that never start over reach, after account `$1`; none, where there are none.
+pub(crate) const LASTING_UP_TO: &str = "SELECT max(account) FROM
+    (SELECT account FROM counters WHERE account <> 0 AND account > $1 ORDER BY account LIMIT $2) s";
+
+/// Forgets counters that never start over of the accounts after `$1` up to `$2`, at most `$5`: of money that is spent, where the
+/// credential ended before `$3`; of work that ended before `$4`.
+pub(crate) const FORGET_LASTING: &str = "DELETE FROM counters WHERE (key, counts, seconds, start) IN
+    (SELECT c.key, c.counts, c.seconds, c.start FROM counters c JOIN accounts a ON a.id = c.account
+     WHERE c.account <> 0 AND c.account > $1 AND c.account <= $2
+       AND ((a.unit = 0 AND a.balance = 0 AND a.expires_at < $3) OR (a.unit = 1 AND a.held = 0 AND a.expires_at < $4)) LIMIT $5)";
+
 /// What moved after id `$1`, at most `$2`: id, kind, when, from, to, unit, amount.
 pub(crate) const JOURNAL: &str = "WITH moved (id, kind, at_ms, source, target, amount) AS (
         SELECT id, CASE kind WHEN 0 THEN 'payment' WHEN 1 THEN 'work' ELSE 'voucher' END, at_ms, source, target, amount

@@ -5,6 +5,7 @@ mod aside;
 mod credit;
 mod house;
 mod open;
+mod prune;
 mod questions;
 mod records;
 mod rows;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use octroi_ledger::{AccountRef, Answer, Claim, Claimed, Ledger, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
+use octroi_ledger::{
+    AccountRef, Answer, Claim, Claimed, Ledger, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA, Revocation,
+};
 
 use crate::support::{World, answer, assert_sound, available, fund, request, token};
 
@@ -12,6 +14,8 @@ on_both_engines! {
     whoever_waits_for_a_call_that_fails_makes_it,
     an_answer_too_long_to_keep_is_remembered_without_its_body,
     a_call_whose_gate_died_may_be_tried_again,
+    of_answers_beyond_the_bounds_the_oldest_go,
+    an_answer_is_given_to_nobody_once_its_credential_is_revoked,
 }
 
 const KEY: [u8; 32] = [9; 32];
@@ -120,4 +124,58 @@ async fn a_call_whose_gate_died_may_be_tried_again(world: World) {
     let ledger = world.open();
     assert!(matches!(seen(&ledger, REQUEST).await, Claimed::New(_)));
     assert_eq!(available(&ledger, 1).await, 10_000);
+}
+
+/// Makes a call under the key of this number, and keeps its answer.
+async fn kept(ledger: &Ledger, number: u8, text: &str) {
+    let Claimed::New(claim) = ledger.claim([number; 32], REQUEST, Duration::ZERO).await.unwrap() else {
+        panic!("it was made before");
+    };
+    let hold = ledger.hold(&request(AccountRef::Token(token(1)), 10)).await.unwrap();
+    hold.durable().await.unwrap();
+    hold.capture_and_keep(10, claim, answer(text));
+    // Its end is on disk when the next claim is answered.
+    ledger.claim([number; 32], OTHER, Duration::ZERO).await.unwrap();
+}
+
+async fn body(ledger: &Ledger, number: u8) -> Option<Option<Vec<u8>>> {
+    match ledger.claim([number; 32], REQUEST, Duration::from_secs(60)).await.unwrap() {
+        Claimed::Done(answer) => Some(answer.body),
+        Claimed::New(_) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn of_answers_beyond_the_bounds_the_oldest_go(world: World) {
+    let mut config = world.config();
+    (config.kept_answers, config.kept_bytes) = (3, 25);
+    let ledger = Ledger::open(config).unwrap();
+    fund(&ledger, 1, 10_000).await;
+    for number in 1..=4 {
+        kept(&ledger, number, "ten bytes.").await;
+    }
+    // So many bytes are more than a sixteenth of the bound: whoever prunes is told.
+    ledger.prune_due(Duration::from_secs(600)).await;
+    assert_eq!(ledger.prune(0).await.unwrap().answers, 1);
+    let ten = Some(b"ten bytes.".to_vec());
+    assert_eq!(body(&ledger, 4).await, Some(ten.clone()));
+    assert_eq!(body(&ledger, 3).await, Some(ten));
+    assert_eq!(body(&ledger, 2).await, Some(None), "its body is gone, and it is charged once all the same");
+    assert_eq!(body(&ledger, 1).await, None, "forgotten");
+    assert_sound(&ledger);
+    assert_eq!(available(&ledger, 1).await, 10_000 - 4 * 10);
+}
+
+async fn an_answer_is_given_to_nobody_once_its_credential_is_revoked(world: World) {
+    let ledger = world.open();
+    fund(&ledger, 1, 10_000).await;
+    kept(&ledger, 1, "secret").await;
+    let what = [Revocation::Token(token(1)), Revocation::MasterKey(1)];
+    for what in what {
+        ledger.revoke(what, "").await.unwrap();
+        let asked = ledger.claim([1; 32], REQUEST, Duration::ZERO).await.unwrap();
+        assert!(matches!(asked, Claimed::Revoked), "{what:?}: {asked:?}");
+        ledger.restore(what).await.unwrap();
+        assert_eq!(body(&ledger, 1).await, Some(Some(b"secret".to_vec())));
+    }
 }

@@ -1,13 +1,14 @@
 //! Budgets and quotas.
 
-use octroi_ledger::{AccountRef, Counts, HoldRefused, Limit, Window};
+use octroi_ledger::{AccountRef, Counts, HoldRefused, Limit, Unit, Window};
 
-use crate::support::{World, assert_sound, fund, owner, request, token};
+use crate::support::{FUTURE, World, assert_sound, fund, hold, owner, request, token, work};
 
 on_both_engines! {
     a_free_quota_counts_calls_and_forgets_those_that_failed,
     a_budget_counts_what_is_charged_and_several_hold_together,
     too_many_limits_are_refused,
+    what_never_starts_over_is_forgotten_with_its_account_and_not_before,
 }
 
 const DAY: u64 = 86_400;
@@ -76,4 +77,37 @@ async fn too_many_limits_are_refused(world: World) {
     let limits = [calls(1, 2); octroi_ledger::MAX_LIMITS + 1];
     let call = request(AccountRef::Nobody, 0).limited(&limits);
     assert!(matches!(ledger.hold(&call).await, Err(HoldRefused::Amount)));
+}
+
+async fn what_never_starts_over_is_forgotten_with_its_account_and_not_before(world: World) {
+    let once = |n| [Limit { key: owner(n), window: Window::Always, counts: Counts::Calls, most: 1 }];
+    let ledger = world.open();
+    for n in 1..=2 {
+        fund(&ledger, n, 1_000).await;
+        ledger.hold(&request(AccountRef::Token(token(n)), 400).limited(&once(n))).await.unwrap().capture(400);
+    }
+    // Calls bought with work end by themselves.
+    ledger.credit_work(work(3, 9)).await.unwrap();
+    let mut worked = request(AccountRef::Token(token(3)), 1);
+    worked.unit = Unit::Call;
+    ledger.hold(&worked.limited(&once(3))).await.unwrap().capture(1);
+    let forgotten =
+        async |now| ledger.prune(now).await.unwrap().counters + ledger.prune(now).await.unwrap().counters;
+    let week = 8 * DAY;
+    assert_eq!(forgotten(FUTURE - 1).await, 0, "the credentials are good");
+    assert_eq!(
+        forgotten(FUTURE + 1).await,
+        1,
+        "the work has ended; money has no end, its credential can be renewed"
+    );
+    hold(&ledger, 2, 600).await.unwrap().capture(600);
+    hold(&ledger, 2, 0).await.unwrap().durable().await.unwrap();
+    assert_eq!(forgotten(FUTURE + 1).await, 0, "a late payment may still arrive");
+    assert_eq!(forgotten(FUTURE + week).await, 1, "spent and ended");
+    assert_eq!(forgotten(FUTURE + week).await, 0);
+    ledger.close().await;
+    let ledger = world.open();
+    let again = request(AccountRef::Token(token(1)), 100);
+    assert!(matches!(ledger.hold(&again.limited(&once(1))).await, Err(HoldRefused::Limited { .. })), "kept");
+    assert_sound(&ledger);
 }

@@ -262,7 +262,7 @@ fn background(
 
 async fn prune(ledger: Ledger) {
     loop {
-        tokio::time::sleep(PRUNE_EVERY).await;
+        ledger.prune_due(PRUNE_EVERY).await;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
         loop {

@@ -4,16 +4,13 @@ use octroi_l402::PaymentHash;
 
 use super::connect::Session;
 use super::{NotWritten, Shop};
+use crate::ANSWER_SECONDS;
 use crate::claim::Answer;
 use crate::engine::codes::{time, time_from, words};
-use crate::engine::{ClaimState, Effect, Outcome};
-use crate::entry::{OutboxRow, Pruned, Told};
+use crate::engine::{ClaimState, Effect, Outcome, sql};
+use crate::entry::{OutboxRow, Told};
 use crate::id::{CallId, EntryId};
 use crate::revocation::Revocation;
-use crate::{ANSWER_SECONDS, OUTBOX_SECONDS, QUOTE_MARGIN_SECONDS};
-
-/// Most rows of one kind forgotten in one transaction, so that calls do not wait for it.
-const PRUNE_ROWS: i64 = 5_000;
 
 /// Claims a call for this gate, or says what is known of it.
 pub(super) async fn claim(
@@ -39,7 +36,7 @@ pub(super) async fn claim(
     }
     let rows = session
         .query(
-            "SELECT request = $2, call IS NULL, status, media, body FROM answers WHERE key = $1",
+            "SELECT request = $2, call IS NULL, status, media, body, call FROM answers WHERE key = $1",
             &[&key, &request],
         )
         .await?;
@@ -51,9 +48,13 @@ pub(super) async fn claim(
     } else if running {
         ClaimState::Running
     } else {
-        let status: i32 = row.try_get(2)?;
+        let (status, call): (i32, &[u8]) = (row.try_get(2)?, row.try_get(5)?);
         let status = u16::try_from(status).unwrap_or_default();
-        ClaimState::Done(Answer { status, media: row.try_get(3)?, body: row.try_get(4)? })
+        let answer = Answer { status, media: row.try_get(3)?, body: row.try_get(4)? };
+        match session.query(sql::ANSWER_REVOKED, &[&call]).await?.is_empty() {
+            true => ClaimState::Done(answer),
+            false => ClaimState::Revoked,
+        }
     })))
 }
 
@@ -178,41 +179,4 @@ pub(super) async fn outbox_told(
         )
         .await?;
     Ok(Ok(Effect::Written))
-}
-
-/// Forgets what cannot matter any more.
-pub(super) async fn prune(session: &mut Session, now: u64) -> Result<Outcome, NotWritten> {
-    let mut forgotten = [0; 5];
-    let all: [(&'static str, u64); 5] = [
-        (
-            "DELETE FROM quotes WHERE payment_hash IN
-                 (SELECT payment_hash FROM quotes WHERE paid = 0 AND expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now.saturating_sub(QUOTE_MARGIN_SECONDS),
-        ),
-        (
-            "DELETE FROM works WHERE challenge_id IN
-                 (SELECT challenge_id FROM works WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now,
-        ),
-        (
-            "DELETE FROM answers WHERE key IN
-                 (SELECT key FROM answers WHERE expires_at < $1 AND call IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now,
-        ),
-        (
-            "DELETE FROM counters WHERE (key, counts, seconds, start) IN
-                 (SELECT key, counts, seconds, start FROM counters WHERE start + seconds < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now,
-        ),
-        (
-            "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE state = 1 AND told_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            now.saturating_sub(OUTBOX_SECONDS),
-        ),
-    ];
-    for ((sql, before), count) in all.into_iter().zip(&mut forgotten) {
-        *count = session.execute(sql, &[&time(before), &PRUNE_ROWS]).await?;
-    }
-    let [quotes, works, answers, counters, outbox] = forgotten;
-    Ok(Ok(Effect::Pruned(Pruned { quotes, works, answers, counters, outbox })))
 }

@@ -209,7 +209,7 @@ async fn decide_and_write(
 
 /// The first round trip: begins, locks and reads.
 async fn read(session: &Session, shop: &Shop, wanted: &Wanted<'_>) -> Result<Page, NotWritten> {
-    let keys = CounterArrays::of(wanted.counters.iter().map(|key| (*key, 0)));
+    let keys = CounterArrays::of(wanted.counters.iter().map(|key| (*key, (0, 0))));
     let (begun, (accounts, (ended, (counters, (dead, alive))))) = join(
         // Decided at once, and durable a moment later (see `flush`): the calls wait for that while the upstream works.
         session.batch("BEGIN; SET LOCAL synchronous_commit = off"),

@@ -17,8 +17,9 @@ const CALL: &str = "INSERT INTO calls (id, account, tool, held, captured, ended_
     SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::bigint[], $8::bigint[])";
 const CHANGE: &str = "UPDATE accounts a SET balance = a.balance + c.balance, held = a.held + c.held
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS c (id, balance, held) WHERE a.id = c.id";
-const COUNTED: &str = "UPDATE counters c SET used = greatest(0, c.used + k.used)
-    FROM unnest($1::bytea[], $2::smallint[], $3::integer[], $4::bigint[], $5::bigint[]) AS k (key, counts, seconds, start, used)
+const COUNTED: &str = "UPDATE counters c SET used = greatest(0, c.used + k.used), account = k.account
+    FROM unnest($1::bytea[], $2::smallint[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[])
+        AS k (key, counts, seconds, start, used, account)
     WHERE (c.key, c.counts, c.seconds, c.start) = (k.key, k.counts, k.seconds, k.start)";
 const ANSWER: &str = "INSERT INTO answers (key, request, gate, call, status, media, body, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -163,7 +164,9 @@ impl<'a> Changes<'a> {
                 return nothing().await;
             }
             let keys = (&counted.keys, &counted.counts, &counted.seconds, &counted.starts);
-            session.rows(COUNTED, &[keys.0, keys.1, keys.2, keys.3, &counted.amounts]).await
+            session
+                .rows(COUNTED, &[keys.0, keys.1, keys.2, keys.3, &counted.amounts, &counted.accounts])
+                .await
         };
         // Sent together, in this order; the server takes them one after the other, and does not commit after one failed.
         let written = join(
@@ -210,17 +213,19 @@ pub(super) struct CounterArrays {
     pub(super) seconds: Vec<i32>,
     pub(super) starts: Vec<i64>,
     amounts: Vec<i64>,
+    accounts: Vec<i64>,
 }
 
 impl CounterArrays {
-    pub(super) fn of(counters: impl Iterator<Item = (CounterKey, i64)>) -> Self {
+    pub(super) fn of(counters: impl Iterator<Item = (CounterKey, (i64, i64))>) -> Self {
         let mut arrays = Self::default();
-        for (key, amount) in counters {
+        for (key, (amount, account)) in counters {
             arrays.keys.push(key.key.to_vec());
             arrays.counts.push(key.counts.code().into());
             arrays.seconds.push(seconds(&key));
             arrays.starts.push(time(key.start));
             arrays.amounts.push(amount);
+            arrays.accounts.push(account);
         }
         arrays
     }

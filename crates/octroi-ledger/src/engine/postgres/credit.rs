@@ -3,7 +3,7 @@
 use octroi_l402::TokenId;
 
 use super::connect::Session;
-use super::{NotWritten, Shop, aside};
+use super::{NotWritten, Shop, aside, prune};
 use crate::account::{MAX_AMOUNT, Unit};
 use crate::engine::codes::{AccountKind, TransactionKind, time, unit_code};
 use crate::engine::{AccountId, AccountState, Command, Effect, Entry, Outcome};
@@ -36,7 +36,7 @@ pub(super) async fn entry(
         Entry::Accept(hash) => aside::accept(session, hash, at_ms).await,
         Entry::OutboxTake { now, until, most } => aside::outbox_take(session, *now, *until, *most).await,
         Entry::OutboxTold { id, told } => aside::outbox_told(session, id, told, at_ms).await,
-        Entry::Prune(now) => aside::prune(session, *now).await,
+        Entry::Prune { now, kept } => prune::prune(session, shop, *now, *kept).await,
     }
 }
 

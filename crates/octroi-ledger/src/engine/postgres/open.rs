@@ -13,8 +13,12 @@ use crate::entry::Recovery;
 use crate::error::OpenError;
 
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+];
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 /// `octroi` in eight bytes: what keeps two gates from bringing the schema forward at once.
 const MIGRATING: i64 = 0x6f63_7472_6f69;
@@ -49,7 +53,7 @@ pub(crate) fn open(place: PostgresPlace) -> Result<Opened, OpenError> {
         let (life, recovery) = begun.await?;
         Ok::<_, OpenError>((session, life, recovery))
     })?;
-    let shop = Shop { place, house: House::default(), life, upkept: Instant::now() };
+    let shop = Shop { place, house: House::default(), life, upkept: Instant::now(), swept: 0 };
     Ok(Opened { engine: PostgresEngine { runtime, shop, session: Some(session) }, recovery })
 }
 

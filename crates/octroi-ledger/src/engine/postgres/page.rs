@@ -33,8 +33,8 @@ pub(super) struct Page {
     pub(super) open: HashMap<[u8; 16], i64>,
     /// By account: what is added to its balance and to what it holds. In the order in which rows are locked.
     pub(super) changes: BTreeMap<i64, (i64, i64)>,
-    /// By counter: what is added to it.
-    pub(super) counted: BTreeMap<CounterKey, i64>,
+    /// By counter: what is added to it, and the account it belongs to where it never starts over.
+    pub(super) counted: BTreeMap<CounterKey, (i64, i64)>,
 }
 
 impl Page {
@@ -82,7 +82,7 @@ impl Page {
         self.change(account, 0, row.amount);
         for taken in &row.taken {
             *self.counters.entry(taken.key).or_default() += taken.take;
-            *self.counted.entry(taken.key).or_default() += taken.take;
+            self.count(taken.key, taken.take, account);
         }
         Ok((account, left))
     }
@@ -128,9 +128,14 @@ impl Page {
         for taken in &row.hold.taken {
             let back = taken.given_back(row.hold.amount, row.captured, row.end);
             *self.counters.entry(taken.key).or_default() -= back;
-            *self.counted.entry(taken.key).or_default() -= back;
+            self.count(taken.key, -back, account);
         }
         Some(account)
+    }
+
+    fn count(&mut self, key: CounterKey, amount: i64, account: i64) {
+        let belongs_to = if key.is_lasting() { account } else { NOBODY.0 };
+        self.counted.entry(key).or_insert((0, belongs_to)).0 += amount;
     }
 
     /// Notes what is to be added to an account.

@@ -9,14 +9,9 @@ use super::super::{AccountId, Command, Effect, EndRow, Entry, HoldRow, Outcome};
 use super::NotApplied;
 use super::house::House;
 use crate::account::Unit;
-use crate::entry::Pruned;
 use crate::id::EntryId;
 use crate::limit::{CounterKey, Taken};
 use crate::report::CallEnd;
-use crate::{OUTBOX_SECONDS, QUOTE_MARGIN_SECONDS};
-
-/// Most rows of one kind forgotten in one transaction, so that calls do not wait for it.
-const PRUNE_ROWS: i64 = 5_000;
 
 /// What a batch does to one account.
 #[derive(Clone, Copy, Default)]
@@ -42,7 +37,8 @@ pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     pub(super) house: &'c mut House,
     changes: HashMap<i64, Change>,
-    counted: HashMap<CounterKey, i64>,
+    /// What is added to a counter, and the account it belongs to where it never starts over.
+    counted: HashMap<CounterKey, (i64, i64)>,
     insert_hold: CachedStatement<'c>,
     delete_hold: CachedStatement<'c>,
     insert_call: CachedStatement<'c>,
@@ -115,7 +111,7 @@ impl<'c> Batch<'c> {
                 Entry::Accept(hash) => self.accept(hash, at_ms),
                 Entry::OutboxTake { now, until, most } => self.outbox_take(*now, *until, *most),
                 Entry::OutboxTold { id, told } => self.outbox_told(id, told, at_ms),
-                Entry::Prune(now) => self.prune(*now),
+                Entry::Prune { now, kept } => self.prune(*now, *kept),
             },
         }
     }
@@ -128,7 +124,7 @@ impl<'c> Batch<'c> {
             self.change(hold.account.0, 0, hold.amount)?;
         }
         for taken in &hold.taken {
-            self.count(taken.key, taken.take)?;
+            self.count(taken.key, taken.take, hold.account)?;
         }
         Ok(Ok(Effect::Written))
     }
@@ -189,7 +185,7 @@ impl<'c> Batch<'c> {
             self.change(earned_by, call.captured, 0)?;
         }
         for one in taken {
-            self.count(one.key, -one.given_back(call.held, call.captured, call.end))?;
+            self.count(one.key, -one.given_back(call.held, call.captured, call.end), call.account)?;
         }
         Ok(())
     }
@@ -226,27 +222,30 @@ impl<'c> Batch<'c> {
     }
 
     /// Notes what is to be added to a counter when all commands are applied.
-    fn count(&mut self, key: CounterKey, amount: i64) -> Result<(), NotApplied> {
-        let counted = self.counted.entry(key).or_default();
-        *counted = counted.checked_add(amount).ok_or(NotApplied::Refused)?;
+    fn count(&mut self, key: CounterKey, amount: i64, account: AccountId) -> Result<(), NotApplied> {
+        let belongs_to = if key.is_lasting() { account.0 } else { 0 };
+        let counted = self.counted.entry(key).or_insert((0, belongs_to));
+        counted.0 = counted.0.checked_add(amount).ok_or(NotApplied::Refused)?;
         Ok(())
     }
 
     fn write_counted(&self) -> Result<(), NotApplied> {
-        for (key, amount) in &self.counted {
+        for (key, (amount, account)) in &self.counted {
             // What is given back to a window that has been forgotten is forgotten too.
             let sql = if *amount > 0 {
-                "INSERT INTO counters (key, counts, seconds, start, used) VALUES (?1, ?5, ?2, ?3, ?4)
-                 ON CONFLICT (key, counts, seconds, start) DO UPDATE SET used = used + excluded.used"
+                "INSERT INTO counters (key, counts, seconds, start, used, account) VALUES (?1, ?5, ?2, ?3, ?4, ?6)
+                 ON CONFLICT (key, counts, seconds, start) DO UPDATE SET used = used + excluded.used, account = excluded.account"
             } else {
-                "UPDATE counters SET used = max(0, used + ?4) WHERE key = ?1 AND counts = ?5 AND seconds = ?2 AND start = ?3"
+                "UPDATE counters SET used = max(0, used + ?4)
+                 WHERE key = ?1 AND counts = ?5 AND seconds = ?2 AND start = ?3 AND ?6 = ?6"
             };
             self.connection.prepare_cached(sql)?.execute(params![
                 key.key,
                 key.seconds,
                 time(key.start),
                 amount,
-                key.counts.code()
+                key.counts.code(),
+                account
             ])?;
         }
         Ok(())
@@ -263,37 +262,5 @@ impl<'c> Batch<'c> {
             }
         }
         Ok(())
-    }
-
-    fn prune(&self, now: u64) -> Result<Outcome, NotApplied> {
-        let forget = |sql: &str, before: u64| -> rusqlite::Result<u64> {
-            Ok(self.connection.prepare_cached(sql)?.execute(params![time(before), PRUNE_ROWS])? as u64)
-        };
-        let pruned = Pruned {
-            quotes: forget(
-                "DELETE FROM quotes WHERE payment_hash IN
-                     (SELECT payment_hash FROM quotes WHERE paid = 0 AND expires_at < ?1 LIMIT ?2)",
-                now.saturating_sub(QUOTE_MARGIN_SECONDS),
-            )?,
-            works: forget(
-                "DELETE FROM works WHERE challenge_id IN
-                     (SELECT challenge_id FROM works WHERE expires_at < ?1 LIMIT ?2)",
-                now,
-            )?,
-            answers: forget(
-                "DELETE FROM answers WHERE key IN (SELECT key FROM answers WHERE expires_at < ?1 LIMIT ?2)",
-                now,
-            )?,
-            counters: forget(
-                "DELETE FROM counters WHERE (key, counts, seconds, start) IN
-                     (SELECT key, counts, seconds, start FROM counters WHERE start + seconds < ?1 LIMIT ?2)",
-                now,
-            )?,
-            outbox: forget(
-                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 1 AND told_at < ?1 LIMIT ?2)",
-                now.saturating_sub(OUTBOX_SECONDS),
-            )?,
-        };
-        Ok(Ok(Effect::Pruned(pruned)))
     }
 }

@@ -4,7 +4,7 @@ use octroi_l402::PaymentHash;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::codes::{time, time_from, words};
-use super::super::{AnswerRow, ClaimState, Effect, Outcome};
+use super::super::{AnswerRow, ClaimState, Effect, Outcome, sql};
 use super::NotApplied;
 use super::apply::Batch;
 use crate::ANSWER_SECONDS;
@@ -21,18 +21,24 @@ impl Batch<'_> {
         request: &[u8; 32],
         at_ms: u64,
     ) -> Result<Outcome, NotApplied> {
-        let found: Option<([u8; 32], Answer)> = self
+        let found: Option<([u8; 32], Answer, [u8; 16])> = self
             .connection
             .prepare_cached(
-                "SELECT request, status, media, body FROM answers WHERE key = ?1 AND expires_at > ?2",
+                "SELECT request, status, media, body, call FROM answers WHERE key = ?1 AND expires_at > ?2",
             )?
             .query_row(params![key, time(at_ms / 1_000)], |row| {
-                Ok((row.get(0)?, Answer { status: row.get(1)?, media: row.get(2)?, body: row.get(3)? }))
+                let answer = Answer { status: row.get(1)?, media: row.get(2)?, body: row.get(3)? };
+                Ok((row.get(0)?, answer, row.get(4)?))
             })
             .optional()?;
         Ok(Ok(Effect::Claimed(match found {
             None => ClaimState::Free,
-            Some((asked, answer)) if asked == *request => ClaimState::Done(answer),
+            Some((asked, answer, call)) if asked == *request => {
+                match self.connection.prepare_cached(sql::ANSWER_REVOKED)?.exists([call])? {
+                    true => ClaimState::Revoked,
+                    false => ClaimState::Done(answer),
+                }
+            }
             Some(_) => ClaimState::Conflict,
         })))
     }

@@ -14,6 +14,8 @@ use crate::tools::ToolName;
 pub(super) struct House {
     accounts: HashMap<(AccountKind, i64), i64>,
     tools: HashMap<Arc<ToolName>, i64>,
+    /// Up to which account counters that never start over were looked at.
+    pub(super) swept: i64,
 }
 
 impl House {

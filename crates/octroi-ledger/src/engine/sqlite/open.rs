@@ -23,11 +23,12 @@ use crate::revocation::{Revocation, Revoked};
 /// `octr`, in the file's header: what kind of database it is.
 const APPLICATION_ID: i64 = 0x6f63_7472;
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
 ];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
