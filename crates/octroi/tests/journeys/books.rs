@@ -1,10 +1,13 @@
-//! A ledger that lost a payment is told of it by the node: `octroi ledger reconcile`, with a gate and without.
+//! A ledger that lost a payment is told of it by the node: `octroi ledger reconcile`, with a gate and without. Stripe is told
+//! of what customers are charged.
 
 use std::path::Path;
 
+use octroi_testkit::issuer::TokenSpec;
+use octroi_testkit::stripe::{EVENT, Fault, KEY, Stripe};
 use serde_json::{Value, json};
 
-use crate::harness::{Launch, Market};
+use crate::harness::{Launch, Market, soon};
 
 /// When a difference is left.
 const DIFFERS: i32 = 4;
@@ -81,4 +84,48 @@ async fn a_ledger_restored_from_before_a_payment_gets_it_back_once() {
     query().paid(&credential).send().await.refused(402, "CREDENTIAL_SPENT");
     let ledger = market.gate.ledger().await;
     assert_eq!((&ledger["received_msat"], &ledger["credit_msat"]), (&json!(3 * 1700), &json!(0)), "{ledger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stripe_is_told_once_of_what_a_customer_is_charged() {
+    let stripe = Stripe::start(&["cus_alice"]).await.unwrap();
+    let settings = [
+        format!("ledger.stripe.key={KEY}"),
+        format!("ledger.stripe.event={EVENT}"),
+        format!("ledger.stripe.endpoint={}", stripe.url),
+        "ledger.stripe.customer_claim=stripe_customer_id".to_owned(),
+        "ledger.stripe.every_seconds=1".to_owned(),
+    ];
+    let args: Vec<&str> = settings.iter().flat_map(|one| ["--set", one]).collect();
+    let mut market = Market::open(&args).await;
+    market.gate.secrets.add(KEY);
+    let caller = market.caller.clone();
+    let spec = TokenSpec::new("alice", &market.gate.url).claim("stripe_customer_id", "cus_alice");
+    let alice = market.issuer.token(spec);
+    let query = || caller.call("data_query", json!({"query": "carts"}));
+    let credential = market.pay(&query().header("octroi-calls", "5").send().await.challenge()).await;
+
+    query().paid(&credential).send().await.worked();
+    query().bearer(&alice).paid(&credential).send().await.worked();
+    soon(stripe.until(|taken, _| taken.len() == 1)).await;
+    // It is taken, and the gate dies before it hears of it.
+    stripe.plan(Fault::Withhold);
+    query().bearer(&alice).paid(&credential).send().await.worked();
+    soon(stripe.until(|taken, _| taken.len() == 2)).await;
+    market.gate = market.gate.kill().start().await;
+    let told = async {
+        while market.gate.ledger().await["outbox_waiting"] != 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    soon(told).await;
+    let taken = stripe.taken();
+    let values: Vec<(&str, i64)> = taken.iter().map(|one| (one.customer.as_str(), one.value)).collect();
+    assert_eq!(
+        values,
+        [("cus_alice", 1700); 2],
+        "those of nobody's customer are not told, and none is told twice"
+    );
+    let metrics = reqwest::get(format!("{}/metrics", market.gate.admin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("octroi_stripe_delivered_total 1"), "{metrics}");
 }

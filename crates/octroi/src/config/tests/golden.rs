@@ -64,6 +64,18 @@ fn a_misspelt_field() {
 }
 
 #[test]
+fn a_teller_needs_a_key_and_customers() {
+    assert_line(
+        5,
+        "stripe = { event = \"octroi_msat\", endpoint = \"http://stripe.example.com\" }",
+        "octroi.toml:5: ledger.stripe.key: no `key`\n  fix: add key = \"env:STRIPE_KEY\"\n\
+         octroi.toml:5: ledger.stripe.endpoint: plain http could be read and changed on the way\n  fix: write https://\n\
+         octroi.toml:5: ledger.stripe: nobody is a customer\n  fix: add customer_claim = \"stripe_customer_id\", or \
+         customers = [{ issuer = \"…\", subject = \"…\", customer = \"cus_…\" }]",
+    );
+}
+
+#[test]
 fn a_field_nothing_like_any() {
     assert_line(
         5,
