@@ -7,8 +7,8 @@
 mod bridge;
 mod failure;
 mod gate;
-mod holds;
 mod issuer;
+mod ledger;
 #[cfg(feature = "lightning")]
 mod lightning;
 mod load;
@@ -43,14 +43,21 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("lightning") {
         return ended(lightning::run());
     }
-    let seconds = std::env::args().nth(1).map_or(Some(SECONDS), |text| text.parse().ok());
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let only_ledger = words.first().is_some_and(|word| word == "ledger");
+    if only_ledger {
+        words.remove(0);
+    }
+    let seconds = words.first().map_or(Some(SECONDS), |text| text.parse().ok());
     let Some(seconds) = seconds.filter(|seconds| (0.01..=60.0).contains(seconds)) else {
         eprintln!(
-            "usage: octroi-bench [SECONDS]\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS})"
+            "usage: octroi-bench [ledger] [SECONDS]\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS}); \
+             ledger: only the ledger"
         );
         return ExitCode::from(2);
     };
-    ended(run(Duration::from_secs_f64(seconds)))
+    let lasts = Duration::from_secs_f64(seconds);
+    ended(if only_ledger { run_ledger(lasts) } else { run(lasts) })
 }
 
 fn ended(run: Measured) -> ExitCode {
@@ -75,14 +82,26 @@ fn run(lasts: Duration) -> Measured {
     let wire = wire::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
     processors.free();
     let bridge = bridge::measure(&profile.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
-    let holds = holds::measure(scratch.path(), lasts)?;
+    let ledger = ledger::measure(scratch.path(), lasts)?;
     let single = single::measure()?;
     let work = work::measure(&profile.join("octroi"), scratch.path(), &processors, lasts)?;
-    let report = Report { machine: machine(&processors), wire, bridge, single, holds, work };
+    let report = Report { machine: machine(&processors), wire, bridge, single, ledger, work };
 
     let text = report.to_markdown();
     write(&folder.join("bench.md"), &text)?;
     write(&folder.join("bench.json"), &format!("{:#}\n", report.to_json()))?;
+    println!("{text}");
+    Ok(())
+}
+
+/// Only the ledger's part of the table, printed and not kept.
+fn run_ledger(lasts: Duration) -> Measured {
+    let here = std::env::current_exe().map_err(Failure::of("this program's own path"))?;
+    let folder = here.parent().ok_or_else(|| Failure::new("this program stands in no folder"))?;
+    let scratch = tempfile::tempdir_in(folder).map_err(Failure::of("a folder for the ledger"))?;
+    let rows = ledger::measure(scratch.path(), lasts)?;
+    let mut text = String::new();
+    report::ledger(&mut text, &rows);
     println!("{text}");
     Ok(())
 }

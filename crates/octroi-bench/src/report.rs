@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::{bridge, holds, single, wire, work};
+use crate::{bridge, ledger, single, wire, work};
 
 /// Everything one run has measured.
 pub(crate) struct Report {
@@ -12,7 +12,7 @@ pub(crate) struct Report {
     pub(crate) wire: wire::Wire,
     pub(crate) bridge: bridge::Bridge,
     pub(crate) single: Vec<single::Row>,
-    pub(crate) holds: Vec<holds::Row>,
+    pub(crate) ledger: ledger::Rows,
     pub(crate) work: work::Work,
 }
 
@@ -39,11 +39,7 @@ impl Report {
                 None => writeln!(out, "| {} | {:.0} | | | |", row.name, row.ns),
             };
         }
-        out.push_str("\n## Ledger\n\n| | per second | p50 µs | p99 µs |\n|---|---:|---:|---:|\n");
-        for row in &self.holds {
-            let (name, rate) = (&row.name, row.per_second);
-            let _ = writeln!(out, "| {name} | {rate:.0} | {:.0} | {:.0} |", row.p50_us, row.p99_us);
-        }
+        ledger(&mut out, &self.ledger);
         proof_of_work(&mut out, &self.work);
         out
     }
@@ -53,8 +49,9 @@ impl Report {
             let beside = row.beside.map(|(name, ns)| json!({"name": name, "ns": ns}));
             json!({"name": row.name, "ns": row.ns, "beside": beside})
         });
-        let ledger = self.holds.iter().map(|row| {
-            json!({"name": row.name, "per_second": row.per_second, "p50_us": row.p50_us, "p99_us": row.p99_us})
+        let ledger = self.ledger.rates.iter().map(rate);
+        let growth = self.ledger.growth.iter().map(|growth| {
+            json!({"credentials": growth.accounts, "memory_mib": growth.memory_mib, "file_mib": growth.file_mib, "holds": rate(&growth.row)})
         });
         json!({
             "machine": self.machine,
@@ -63,8 +60,46 @@ impl Report {
             "agents": bridge_json(&self.bridge),
             "operations": single.collect::<Vec<_>>(),
             "ledger": ledger.collect::<Vec<_>>(),
+            "ledger_growth": growth.collect::<Vec<_>>(),
             "proof_of_work": work_json(&self.work),
         })
+    }
+}
+
+fn rate(row: &ledger::Row) -> Value {
+    json!({
+        "name": row.name,
+        "per_second": row.per_second,
+        "p50_us": row.p50_us,
+        "p99_us": row.p99_us,
+        "share_of_ceiling": row.share,
+    })
+}
+
+/// The ledger's part of the table.
+pub(crate) fn ledger(out: &mut String, rows: &ledger::Rows) {
+    out.push_str(
+        "\n## Ledger\n\nEach engine alone, charging in one transaction as many as there are callers, and the ledger on it.\n\n\
+         | | per second | p50 µs | p99 µs | share |\n|---|---:|---:|---:|---:|\n",
+    );
+    for row in &rows.rates {
+        let share = row.share.map(|share| format!("{share:.2}")).unwrap_or_default();
+        let (name, rate) = (&row.name, row.per_second);
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| {name} | {rate:.0} | {:.0} | {:.0} | {share} |", row.p50_us, row.p99_us);
+    }
+    out.push_str(
+        "\nCredentials outstanding, spent from by 64 callers at once; in memory are at most 100 000.\n\n\
+         | credentials | memory MiB | file MiB | holds a second | p50 µs | p99 µs |\n|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for growth in &rows.growth {
+        let (row, accounts) = (&growth.row, growth.accounts);
+        let (memory, file) = (growth.memory_mib, growth.file_mib);
+        let _ = writeln!(
+            out,
+            "| {accounts} | {memory:.0} | {file:.0} | {:.0} | {:.0} | {:.0} |",
+            row.per_second, row.p50_us, row.p99_us
+        );
     }
 }
 

@@ -150,7 +150,17 @@ impl Admin {
         anyone: bool,
     ) -> Self {
         let used = Arc::new(UsedSeals::new(unix_seconds()));
-        Self { endpoints, ledger, signing, operator: None, bookkeeper: None, teller: None, used, metrics, anyone }
+        Self {
+            endpoints,
+            ledger,
+            signing,
+            operator: None,
+            bookkeeper: None,
+            teller: None,
+            used,
+            metrics,
+            anyone,
+        }
     }
 
     /// The same, where requests sealed with `key` may change the ledger.
