@@ -5,9 +5,11 @@
 
 mod node;
 mod shop;
+mod stand;
 
 mod books;
 mod failing;
 mod flood;
+mod model;
 mod paying;
 mod trouble;

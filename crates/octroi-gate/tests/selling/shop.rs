@@ -70,6 +70,11 @@ impl Answer {
         self.body["error"]["data"]["l402"]["invoice"].as_str().expect("an invoice")
     }
 
+    /// The macaroon for the same account with a later end, where one is offered.
+    pub(crate) fn renewed(&self) -> Option<&str> {
+        self.body["error"]["data"]["renewed"]["macaroon"].as_str()
+    }
+
     pub(crate) fn macaroon(&self) -> &str {
         self.body["error"]["data"]["l402"]["macaroon"].as_str().expect("a macaroon")
     }
@@ -135,21 +140,7 @@ impl Shop {
     /// The paid call, with further headers.
     pub(crate) async fn call(&self, peer: &str, headers: &[(&str, &str)]) -> Answer {
         let peer: IpAddr = peer.parse().expect("an address");
-        let mut service = GateLayer::new(Arc::clone(&self.gate)).layer(Upstream).for_peer(peer);
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"paid"}}"#;
-        let mut request = Request::post("/mcp").header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answered: Result<_, Infallible> =
-            service.call(request.body(Full::new(Bytes::from(body))).expect("a request")).await;
-        let Ok(response) = answered;
-        let (head, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a body").to_bytes();
-        let body: Value = serde_json::from_slice(&bytes).expect("JSON");
-        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        let reason = body["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned();
-        Answer { status: head.status, reason, retry_after, body }
+        ask(GateLayer::new(Arc::clone(&self.gate)).layer(Upstream).for_peer(peer), headers).await
     }
 
     /// A credential that is good for one call, as if it had been paid for.
@@ -184,8 +175,29 @@ impl Shop {
     }
 }
 
+/// Calls the paid tool.
+pub(crate) async fn ask<S, B>(mut service: S, headers: &[(&str, &str)]) -> Answer
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body,
+    B::Error: std::fmt::Debug,
+{
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"paid"}}"#;
+    let mut request = Request::post("/mcp").header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let Ok(response) = service.call(request.body(Full::new(Bytes::from(body))).expect("a request")).await;
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    let body: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let reason = body["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned();
+    Answer { status: head.status, reason, retry_after, body }
+}
+
 /// The paid tool by `rule`, every other one closed, everything else open.
-fn policy(rule: Rule) -> Policy {
+pub(crate) fn policy(rule: Rule) -> Policy {
     let free = || Rules::new([], Rule::FREE);
     Policy {
         tools: Rules::new([(Pattern::new("paid"), rule)], Rule::forbidden()),
