@@ -1,4 +1,4 @@
-//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, a Python environment,
+//! Other people's software that the tests run: Node.js, the packages pinned in tests/peers, Python environments, LNbits,
 //! PostgreSQL, Debian's glewlwyd.
 
 use std::fs;
@@ -29,6 +29,8 @@ pub(crate) struct Peers {
     pub(crate) folder: PathBuf,
     /// A Python that has the packages of requirements.txt.
     pub(crate) python: PathBuf,
+    /// One that has LNbits, which wants versions of its own.
+    lnbits: PathBuf,
     /// What drives a Chromium; `None` where none can be had.
     pub(crate) chromedriver: Option<PathBuf>,
     /// Where Debian's glewlwyd was unpacked; `None` where it cannot be had.
@@ -42,8 +44,16 @@ impl Peers {
         let cache = cache::folder()?;
         let folder = cache.join("peers");
         let node = node_packages(&folder)?;
-        let python = python_packages(&cache.join("python"))?;
-        Ok(Self { node, folder, python, chromedriver: chromedriver(), glewlwyd: glewlwyd::unpacked()? })
+        let python = python_packages(&cache.join("python"), "requirements.txt")?;
+        let lnbits = python_packages(&cache.join("lnbits"), "lnbits.txt")?;
+        Ok(Self {
+            node,
+            folder,
+            python,
+            lnbits,
+            chromedriver: chromedriver(),
+            glewlwyd: glewlwyd::unpacked()?,
+        })
     }
 
     /// Tells a test run where they are.
@@ -51,6 +61,7 @@ impl Peers {
         command.env("OCTROI_TEST_NODE", &self.node);
         command.env("OCTROI_TEST_PEERS", &self.folder);
         command.env("OCTROI_TEST_PYTHON", &self.python);
+        command.env("OCTROI_TEST_LNBITS", &self.lnbits);
         // `none` says that it cannot be had here, which is not the same as not having looked.
         let none = Path::new("none");
         command.env("OCTROI_TEST_CHROMEDRIVER", self.chromedriver.as_deref().unwrap_or(none));
@@ -152,9 +163,9 @@ fn major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// Makes a virtual environment when requirements.txt changed.
-fn python_packages(folder: &Path) -> Chore<PathBuf> {
-    let requirements = root().join("tests/peers/requirements.txt");
+/// Makes a virtual environment when its list of packages, in tests/peers, changed.
+fn python_packages(folder: &Path, list: &str) -> Chore<PathBuf> {
+    let requirements = root().join("tests/peers").join(list);
     let wanted = fs::read(&requirements).map_err(about(&requirements))?;
     let installed = folder.join("installed-requirements.txt");
     let python = folder.join("bin/python");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use octroi_l402::{Msat, PaymentHash, Preimage};
 
-use crate::{NodeError, PayError, Treasury, bolt11};
+use crate::{NodeError, PayError, Powers, Treasury, bolt11};
 
 /// A Lightning node, seen from the gate.
 ///
@@ -17,14 +17,21 @@ pub trait LightningNode: Send + Sync {
     /// The backend's name as config spells it: `embedded`, `phoenixd`.
     fn backend(&self) -> &'static str;
 
-    /// What a ledger calls this node. Two nodes that one ledger hears of at once need two names, since it keeps the place
-    /// in the stream of settlements under it; the name must outlive a restart.
-    fn ledger_name(&self) -> String {
-        self.backend().to_owned()
-    }
+    /// What a ledger calls this node: its kind, a colon, and which of its kind. Two nodes that one ledger hears of at once
+    /// need two names, since it keeps the place in the stream of settlements under it; the name must outlive a restart. No
+    /// secret can be read out of it.
+    fn ledger_name(&self) -> String;
 
     /// What this backend can and cannot do.
     fn capabilities(&self) -> Capabilities;
+
+    /// What the credential given allows. Asks the node where the credential itself does not say.
+    ///
+    /// # Errors
+    /// When the node could not be asked.
+    async fn powers(&self) -> Result<Powers, NodeError> {
+        Ok(Powers::UNKNOWN)
+    }
 
     /// Makes a BOLT 11 invoice.
     ///

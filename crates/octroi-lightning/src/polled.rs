@@ -4,6 +4,7 @@
 //! written late; what was taken over already is known by its hash.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use octroi_l402::PaymentHash;
@@ -37,9 +38,20 @@ pub(crate) async fn settled_since(list: &impl Arrivals, from: u64) -> Result<Vec
 pub(crate) struct Polled {
     queue: Queue,
     known: Mutex<Known>,
-    pause: Duration,
-    /// Wakes before the pause is over: the node said that something arrived.
-    pub(crate) news: Notify,
+    pauses: Pauses,
+    /// The node tells when something arrives, as far as anybody knows.
+    told: AtomicBool,
+    /// Wakes before the pause is over.
+    news: Notify,
+}
+
+/// How long to wait before a node is asked again, while nothing arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Pauses {
+    /// Where nobody tells.
+    pub(crate) untold: Duration,
+    /// Where the node tells when something arrives: should that be lost.
+    pub(crate) told: Duration,
 }
 
 #[derive(Default)]
@@ -51,9 +63,20 @@ struct Known {
 }
 
 impl Polled {
-    /// The node is asked after each `pause` while nothing arrives.
-    pub(crate) fn new(pause: Duration) -> Self {
-        Self { queue: Queue::new(), known: Mutex::default(), pause, news: Notify::new() }
+    pub(crate) fn new(pauses: Pauses) -> Self {
+        let (known, told, news) = (Mutex::default(), AtomicBool::new(false), Notify::new());
+        Self { queue: Queue::new(), known, pauses, told, news }
+    }
+
+    /// Something arrived, or may have: the node is asked at once.
+    pub(crate) fn ask_now(&self) {
+        self.news.notify_one();
+    }
+
+    /// From now on the node tells, or does not. What it told in between is lost, so it is asked at once.
+    pub(crate) fn is_told(&self, told: bool) {
+        self.told.store(told, Ordering::Relaxed);
+        self.ask_now();
     }
 
     pub(crate) async fn next(
@@ -66,7 +89,9 @@ impl Polled {
                 return Ok(settlement);
             }
             if self.queue.len() >= MAX_WAITING || !self.poll(list, after).await? {
-                let _ = tokio::time::timeout(self.pause, self.news.notified()).await;
+                let pause =
+                    if self.told.load(Ordering::Relaxed) { self.pauses.told } else { self.pauses.untold };
+                let _ = tokio::time::timeout(pause, self.news.notified()).await;
             }
         }
     }

@@ -138,8 +138,18 @@ impl Rest {
         }
     }
 
+    /// Where the API is.
+    pub(crate) const fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Where a path of the API is.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, NodeError> {
+        self.base.join(path).map_err(|error| NodeError::Config(error.to_string()))
+    }
+
     fn request(&self, method: Method, path: &str, content: Content<'_>) -> Result<RequestBuilder, NodeError> {
-        let mut url = self.base.join(path).map_err(|error| NodeError::Config(error.to_string()))?;
+        let mut url = self.url(path)?;
         if let Content::Query(pairs) = content {
             url.query_pairs_mut().extend_pairs(pairs);
         }

@@ -8,6 +8,8 @@ pub mod node_apis;
 #[cfg(feature = "lightning")]
 pub mod nodes;
 pub mod postgres;
+#[cfg(feature = "lightning")]
+pub mod real_lnbits;
 pub mod stripe;
 pub mod upstream;
 #[cfg(feature = "lightning")]

@@ -160,6 +160,10 @@ impl LightningNode for Wallet {
         "scripted"
     }
 
+    fn ledger_name(&self) -> String {
+        "scripted:one".to_owned()
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { msat_invoices: true, pay: true, fee_limit: true, ..Capabilities::LEAST }
     }

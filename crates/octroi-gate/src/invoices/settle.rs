@@ -47,8 +47,12 @@ impl InvoiceDesk {
 
     async fn book_next(&self, ledger: &Ledger) -> Result<(), Trouble> {
         let name = self.node.ledger_name();
-        let cursor =
-            ledger.settlement_cursor(&name).await.map_err(|error| Trouble::Ledger(error.to_string()))?;
+        let unread = |error: octroi_ledger::LedgerError| Trouble::Ledger(error.to_string());
+        let mut cursor = ledger.settlement_cursor(&name).await.map_err(unread)?;
+        if cursor.is_none() {
+            // Ledgers of before nodes had names of their own kept one place for each kind of node.
+            cursor = ledger.settlement_cursor(self.node.backend()).await.map_err(unread)?;
+        }
         let settled = self.node.next_settlement(cursor.as_deref()).await.map_err(|error| match error {
             NodeError::Stopped => Trouble::Stopped,
             other => Trouble::Node(other),

@@ -69,6 +69,10 @@ impl LightningNode for ScriptedNode {
         "scripted"
     }
 
+    fn ledger_name(&self) -> String {
+        "scripted:one".to_owned()
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             msat_invoices: true,

@@ -5,6 +5,7 @@
 //! pay `xpay` and `listpays`.
 
 mod paying;
+mod powers;
 mod stream;
 mod transport;
 mod wire;
@@ -22,17 +23,19 @@ use self::stream::Stream;
 use self::transport::Transport;
 use self::wire::{Channels, Created, Funds, GetInfo, InvoiceRecord, Invoices};
 use crate::feed::Feed;
-use crate::node::{checked_invoice, msat, unix_now};
+use crate::node::{checked_invoice, unix_now};
+use crate::paying::amount;
 use crate::rest::{Login, Rest, TIMEOUT};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settlement, Settlements,
+    NodeInfo, Outgoing, Password, PayError, Payment, Powers, Settlement, Settlements,
 };
 
 /// A client of a Core Lightning.
 pub struct Cln {
     transport: Arc<Transport>,
     feed: Feed<Stream>,
+    powers: Powers,
 }
 
 impl Cln {
@@ -58,18 +61,24 @@ impl Cln {
     /// [`NodeError::Config`].
     pub fn over_rest(url: &Url, rune: &Password, certificate: Option<&str>) -> Result<Self, NodeError> {
         let rest = Rest::new("clnrest", url, Login::Header("rune", rune), certificate)?;
-        Ok(Self::over(Transport::Rest(rest)))
+        Ok(Self::over(Transport::Rest(rest), Self::powers_of(rune)))
     }
 
     /// A client of the `lightning-rpc` socket at `path`. Whoever may open it may do everything. Nothing is sent yet.
     #[must_use]
     pub fn over_socket(path: impl Into<PathBuf>) -> Self {
-        Self::over(Transport::Socket(path.into()))
+        Self::over(Transport::Socket(path.into()), Powers::ALL)
     }
 
-    fn over(transport: Transport) -> Self {
+    fn over(transport: Transport, powers: Powers) -> Self {
         let transport = Arc::new(transport);
-        Self { feed: Feed::new(Stream::new(Arc::clone(&transport))), transport }
+        Self { feed: Feed::new(Stream::new(Arc::clone(&transport))), transport, powers }
+    }
+
+    /// What a rune allows, without asking anybody.
+    #[must_use]
+    pub fn powers_of(rune: &Password) -> Powers {
+        powers::of(rune.reveal())
     }
 
     async fn record(&self, hash: &PaymentHash) -> Result<Option<InvoiceRecord>, NodeError> {
@@ -90,6 +99,14 @@ fn label() -> Result<String, NodeError> {
 impl LightningNode for Cln {
     fn backend(&self) -> &'static str {
         "cln"
+    }
+
+    fn ledger_name(&self) -> String {
+        format!("cln:{}", self.transport.place())
+    }
+
+    async fn powers(&self) -> Result<Powers, NodeError> {
+        Ok(self.powers)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -189,8 +206,4 @@ impl LightningNode for Cln {
         });
         channels.collect()
     }
-}
-
-fn amount(unsigned: u64) -> Result<Msat, NodeError> {
-    msat(unsigned).ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
 }

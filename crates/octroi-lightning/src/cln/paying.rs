@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use octroi_l402::{Msat, PaymentHash, Preimage};
+use octroi_l402::{Msat, PaymentHash};
 use serde_json::json;
 
 use super::transport::{CallError, Failure, Transport};
 use super::wire::{Paid, Pays};
 use crate::node::{msat, payable};
+use crate::paying::{after_silence, not_twice, proof, without_proof};
 use crate::rest::{TIMEOUT, words};
 use crate::{NodeError, Outgoing, PayError, Payment};
 
@@ -21,11 +22,8 @@ pub(super) async fn pay(
     timeout: Duration,
 ) -> Result<Payment, PayError> {
     let (hash, amount) = payable(text)?;
-    // `xpay` answers a second time with the first payment; whoever pays twice should know.
-    match outgoing(transport, &hash).await? {
-        Outgoing::Paid(_) | Outgoing::Pending => return Err(PayError::AlreadyPaid),
-        Outgoing::Failed | Outgoing::Unknown => {}
-    }
+    // `xpay` answers a second time with the first payment.
+    not_twice(&outgoing(transport, &hash).await?)?;
     let asked = json!({
         "invstring": text,
         "maxfee": max_fee.as_i64().max(0),
@@ -39,10 +37,7 @@ pub(super) async fn pay(
         }
         Err(CallError::Failure(failure)) => Err(failed(&failure)),
         Err(CallError::Node(NodeError::Timeout | NodeError::BadReply(_))) => {
-            match outgoing(transport, &hash).await {
-                Ok(Outgoing::Paid(payment)) => Ok(payment),
-                _ => Err(PayError::Pending),
-            }
+            after_silence(outgoing(transport, &hash).await)
         }
         Err(CallError::Node(error)) => Err(error.into()),
     }
@@ -54,8 +49,7 @@ pub(super) async fn outgoing(transport: &Transport, hash: &PaymentHash) -> Resul
     let of = |status: &str| found.pays.iter().find(|pay| pay.status == status);
     if let Some(pay) = of("complete") {
         let preimage = pay.preimage.as_deref().and_then(|hex| proof(hex, hash));
-        let preimage =
-            preimage.ok_or_else(|| NodeError::BadReply("a paid payment without its preimage".to_owned()))?;
+        let preimage = preimage.ok_or_else(without_proof)?;
         let amount = pay.amount_msat.unwrap_or_default().0;
         let fee = pay.amount_sent_msat.unwrap_or_default().0.saturating_sub(amount);
         let msat = |unsigned| msat(unsigned).unwrap_or(Msat::ZERO);
@@ -71,11 +65,6 @@ pub(super) async fn outgoing(transport: &Transport, hash: &PaymentHash) -> Resul
         (None, true) => Outgoing::Unknown,
         (None, false) => Outgoing::Failed,
     })
-}
-
-/// A preimage that is one: the node's word alone is no proof.
-fn proof(hex: &str, hash: &PaymentHash) -> Option<Preimage> {
-    hex.parse::<Preimage>().ok().filter(|preimage| preimage.payment_hash() == *hash)
 }
 
 /// The codes of `pay` and `xpay`.

@@ -58,6 +58,14 @@ impl From<CallError> for NodeError {
 }
 
 impl Transport {
+    /// Where it leads.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Rest(rest) => rest.base().to_string(),
+            Self::Socket(path) => path.display().to_string(),
+        }
+    }
+
     /// One call.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,

@@ -10,24 +10,28 @@ use async_trait::async_trait;
 use octroi_l402::{Msat, PaymentHash};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use self::wire::{Created, Found, WalletRecord};
 use crate::node::{checked_invoice, payable, unix_now};
-use crate::polled::{self, Polled};
+use crate::paying::not_twice;
+use crate::polled::{self, Pauses, Polled};
 use crate::rest::{Content, Login, Rest, TIMEOUT, words};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, Past, PayError, Payment, Settled, Settlement,
+    NodeInfo, Outgoing, Password, Past, PayError, Payment, Power, Powers, Settled, Settlement,
 };
 
 /// How often the list of payments is asked for while nothing arrives.
-const POLL: Duration = Duration::from_secs(1);
+const POLL: Pauses = Pauses { untold: Duration::from_secs(1), told: Duration::from_secs(1) };
 
 /// A client of one wallet.
 pub struct Lnbits {
     api: Api,
     settled: Polled,
+    /// The wallet, by a digest of its key.
+    wallet: String,
 }
 
 struct Api(Rest);
@@ -50,7 +54,8 @@ impl Lnbits {
     /// [`NodeError::Config`].
     pub fn new(url: &Url, key: &Password) -> Result<Self, NodeError> {
         let api = Api(Rest::new("LNbits", url, Login::Header("x-api-key", key), None)?);
-        Ok(Self { api, settled: Polled::new(POLL) })
+        let wallet = hex::encode(&Sha256::digest(key.reveal())[..8]);
+        Ok(Self { api, settled: Polled::new(POLL), wallet })
     }
 
     async fn record(&self, hash: &PaymentHash) -> Result<Option<Found>, NodeError> {
@@ -58,8 +63,8 @@ impl Lnbits {
         let reply = self.api.0.send(Method::GET, &path, Content::Nothing, TIMEOUT).await?;
         match reply.status {
             StatusCode::OK => reply.parse().map(Some),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(self.api.0.refusal(status, &reply.body)),
+            StatusCode::NOT_FOUND if !wire::is_stranger(&reply.body) => Ok(None),
+            status => Err(self.api.failure(status, &reply.body)),
         }
     }
 }
@@ -68,6 +73,17 @@ impl Lnbits {
 impl LightningNode for Lnbits {
     fn backend(&self) -> &'static str {
         "lnbits"
+    }
+
+    fn ledger_name(&self) -> String {
+        format!("lnbits:{}#{}", self.api.0.base(), self.wallet)
+    }
+
+    /// Only the admin key is told the wallet's id.
+    async fn powers(&self) -> Result<Powers, NodeError> {
+        let wallet: WalletRecord = self.api.get("api/v1/wallet").await?;
+        let spend = Power::from_bool(wallet.id.is_some());
+        Ok(Powers { receive: Power::Allowed, look: Power::Unknown, spend })
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -128,10 +144,7 @@ impl LightningNode for Lnbits {
 
     async fn pay(&self, bolt11: &str, _max_fee: Msat, timeout: Duration) -> Result<Payment, PayError> {
         let (hash, _) = payable(bolt11)?;
-        match self.outgoing(&hash).await? {
-            Outgoing::Paid(_) | Outgoing::Pending => return Err(PayError::AlreadyPaid),
-            Outgoing::Failed | Outgoing::Unknown => {}
-        }
+        not_twice(&self.outgoing(&hash).await?)?;
         let body = json!({"out": true, "bolt11": bolt11});
         let sent = self.api.0.send(Method::POST, "api/v1/payments", Content::Json(&body), timeout).await;
         let refused = match sent {
@@ -188,6 +201,9 @@ impl Api {
 
     /// LNbits says `{"detail":"…","status":"…"}`, with 520 for whatever its own node could not do.
     fn failure(&self, status: StatusCode, body: &[u8]) -> NodeError {
+        if wire::is_stranger(body) {
+            return self.0.refusal(StatusCode::UNAUTHORIZED, body);
+        }
         match wire::detail(body) {
             Some(detail) if status.as_u16() == wire::FAILED || status == StatusCode::BAD_REQUEST => {
                 NodeError::Refused(words(detail.as_bytes()))

@@ -1,8 +1,9 @@
 //! LNbits' replies, as far as they are read. Amounts are millisatoshis, negative for what was sent.
 
-use octroi_l402::{Msat, PaymentHash, Preimage};
+use octroi_l402::{Msat, PaymentHash};
 use serde::Deserialize;
 
+use crate::paying::{proof, without_proof};
 use crate::queue::Arrival;
 use crate::time::parse_rfc3339_ms;
 use crate::{NodeError, Outgoing, Payment};
@@ -27,6 +28,7 @@ impl Created {
 /// `GET /api/v1/wallet`.
 #[derive(Deserialize)]
 pub(super) struct WalletRecord {
+    pub(super) id: Option<String>,
     pub(super) name: String,
     pub(super) balance: i64,
 }
@@ -104,10 +106,7 @@ impl Record {
             let failed = self.status.as_deref() == Some("failed");
             return Ok(if failed { Outgoing::Failed } else { Outgoing::Pending });
         }
-        let preimage = self.preimage.as_deref().and_then(|hex| hex.parse::<Preimage>().ok());
-        let preimage = preimage.filter(|preimage| preimage.payment_hash() == *hash);
-        let preimage =
-            preimage.ok_or_else(|| NodeError::BadReply("a paid payment without its preimage".to_owned()))?;
+        let preimage = self.preimage.as_deref().and_then(|hex| proof(hex, hash)).ok_or_else(without_proof)?;
         let (amount, fee) = (Msat::new(self.amount.saturating_abs()), Msat::new(self.fee.saturating_abs()));
         Ok(Outgoing::Paid(Payment { preimage, payment_hash: *hash, amount, fee }))
     }
@@ -120,4 +119,9 @@ pub(super) fn detail(body: &[u8]) -> Option<String> {
         detail: String,
     }
     serde_json::from_slice::<Refusal>(body).ok().map(|refusal| refusal.detail)
+}
+
+/// A key of nobody: under 404, as what is not there.
+pub(super) fn is_stranger(body: &[u8]) -> bool {
+    detail(body).is_some_and(|detail| detail.starts_with("Wallet not found"))
 }

@@ -5,6 +5,7 @@
 //! who the node is and what it can receive, and `offchain:write` only to pay.
 
 mod paying;
+mod powers;
 mod stream;
 mod wire;
 
@@ -23,17 +24,19 @@ use url::Url;
 use self::stream::Stream;
 use self::wire::{ChannelBalance, Channels, Created, Failure, GetInfo, InvoiceRecord, WalletBalance};
 use crate::feed::Feed;
-use crate::node::{checked_invoice, msat, unix_now};
+use crate::node::{checked_invoice, unix_now};
+use crate::paying::amount;
 use crate::rest::{Content, Login, Reply, Rest, TIMEOUT};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settlement, Settlements,
+    NodeInfo, Outgoing, Password, PayError, Payment, Powers, Settlement, Settlements,
 };
 
 /// A client of an LND.
 pub struct Lnd {
     api: Arc<Api>,
     feed: Feed<Stream>,
+    powers: Powers,
 }
 
 /// LND's way of being asked.
@@ -70,7 +73,13 @@ impl Lnd {
         }
         let login = Login::Header("grpc-metadata-macaroon", macaroon);
         let api = Arc::new(Api(Rest::new("LND", url, login, certificate)?));
-        Ok(Self { feed: Feed::new(Stream::new(Arc::clone(&api))), api })
+        Ok(Self { feed: Feed::new(Stream::new(Arc::clone(&api))), powers: Self::powers_of(macaroon), api })
+    }
+
+    /// What a macaroon (hexadecimal) allows, without asking anybody.
+    #[must_use]
+    pub fn powers_of(macaroon: &Password) -> Powers {
+        hex::decode(macaroon.reveal()).map_or(Powers::UNKNOWN, |bytes| powers::of(&bytes))
     }
 }
 
@@ -103,6 +112,14 @@ impl Api {
 impl LightningNode for Lnd {
     fn backend(&self) -> &'static str {
         "lnd"
+    }
+
+    fn ledger_name(&self) -> String {
+        format!("lnd:{}", self.api.0.base())
+    }
+
+    async fn powers(&self) -> Result<Powers, NodeError> {
+        Ok(self.powers)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -203,8 +220,4 @@ impl LightningNode for Lnd {
         });
         channels.collect()
     }
-}
-
-fn amount(unsigned: u64) -> Result<Msat, NodeError> {
-    msat(unsigned).ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
 }

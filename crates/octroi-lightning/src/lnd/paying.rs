@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use octroi_l402::{Msat, PaymentHash, Preimage};
+use octroi_l402::{Msat, PaymentHash};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::Api;
 use super::wire::{self, Failure, Line, Sent};
 use crate::node::{msat, payable};
+use crate::paying::{after_silence, proof, without_proof};
 use crate::rest::{Content, Reply, TIMEOUT};
 use crate::{NodeError, Outgoing, PayError, Payment};
 
@@ -33,13 +34,13 @@ pub(super) async fn pay(
     let sent = api.0.send(Method::POST, "v2/router/send", Content::Json(&body), timeout + GRACE).await;
     let reply = match sent {
         Ok(reply) => reply,
-        Err(NodeError::Timeout | NodeError::BadReply(_)) => return after_silence(api, &hash).await,
+        Err(NodeError::Timeout | NodeError::BadReply(_)) => return after_silence(outgoing(api, &hash).await),
         Err(error) => return Err(error.into()),
     };
     if reply.status != StatusCode::OK {
         return Err(refused(api, &reply));
     }
-    let Ok(line) = last_line(&reply) else { return after_silence(api, &hash).await };
+    let Ok(line) = last_line(&reply) else { return after_silence(outgoing(api, &hash).await) };
     match line {
         Line { result: Some(sent), .. } => match sent.status.as_str() {
             "SUCCEEDED" => paid(&sent, hash, amount).ok_or(PayError::Pending),
@@ -47,15 +48,7 @@ pub(super) async fn pay(
             _ => Err(PayError::Pending),
         },
         Line { error: Some(failure), .. } => Err(words(&failure.message)),
-        _ => after_silence(api, &hash).await,
-    }
-}
-
-/// The answer did not come in time, or was cut off; the record may have it.
-async fn after_silence(api: &Api, hash: &PaymentHash) -> Result<Payment, PayError> {
-    match outgoing(api, hash).await {
-        Ok(Outgoing::Paid(payment)) => Ok(payment),
-        _ => Err(PayError::Pending),
+        _ => after_silence(outgoing(api, &hash).await),
     }
 }
 
@@ -90,9 +83,7 @@ pub(super) async fn outgoing(api: &Api, hash: &PaymentHash) -> Result<Outgoing, 
         "SUCCEEDED" => {
             let amount = msat(sent.value_msat).unwrap_or(Msat::ZERO);
             let payment = paid(&sent, *hash, amount);
-            payment
-                .map(Outgoing::Paid)
-                .ok_or_else(|| NodeError::BadReply("a paid payment without its preimage".to_owned()))
+            payment.map(Outgoing::Paid).ok_or_else(without_proof)
         }
         "FAILED" => Ok(Outgoing::Failed),
         _ => Ok(Outgoing::Pending),
@@ -110,9 +101,7 @@ fn last_line(reply: &Reply) -> Result<Line<Sent>, NodeError> {
 }
 
 fn paid(sent: &Sent, payment_hash: PaymentHash, amount: Msat) -> Option<Payment> {
-    let preimage: Preimage = sent.payment_preimage.parse().ok()?;
-    // The node's word alone is no proof.
-    (preimage.payment_hash() == payment_hash).then_some(())?;
+    let preimage = proof(&sent.payment_preimage, &payment_hash)?;
     Some(Payment { preimage, payment_hash, amount, fee: msat(sent.fee_msat)? })
 }
 

@@ -4,7 +4,6 @@
 //! There is no list to ask, only one address for each invoice. So the open invoices are kept in a file: what is paid while
 //! the gate is down is found when it is up again.
 
-mod open;
 mod wire;
 
 use std::path::PathBuf;
@@ -16,9 +15,9 @@ use parking_lot::Mutex;
 use reqwest::Method;
 use url::Url;
 
-use self::open::{OpenInvoices, OpenRecord};
 use self::wire::{PayRequest, PaymentRequest, Verified};
 use crate::node::{checked_invoice, unix_now};
+use crate::open::{OpenInvoices, OpenRecord, Pauses};
 use crate::queue::{Arrival, Queue};
 use crate::rest::{Content, Login, Rest, TIMEOUT};
 use crate::{
@@ -96,7 +95,7 @@ impl Lnurl {
 
     /// Asks about the invoices that are due; whether any was paid.
     async fn ask_due(&self) -> bool {
-        let due = self.open.due(Instant::now(), AT_ONCE);
+        let due = self.open.due(Instant::now(), AT_ONCE, Pauses::ASKING);
         let mut asked = Vec::with_capacity(due.len());
         for (hash, record) in &due {
             asked.push(async move { (*hash, record, self.get::<Verified>(&record.verify).await) });
@@ -152,6 +151,10 @@ impl LightningNode for Lnurl {
         "lnurl"
     }
 
+    fn ledger_name(&self) -> String {
+        format!("lnurl:{}", self.terms_at)
+    }
+
     fn capabilities(&self) -> Capabilities {
         Self::CAPABILITIES
     }
@@ -181,8 +184,13 @@ impl LightningNode for Lnurl {
         if invoice.expires_at < unix_now() + LIFE_MIN {
             return Err(bad("the invoice has expired, or soon will"));
         }
-        let record = OpenRecord { verify, amount_msat: amount.as_i64(), expires_at: invoice.expires_at };
-        self.open.insert(invoice.payment_hash, record)?;
+        let record = OpenRecord {
+            verify,
+            amount_msat: amount.as_i64(),
+            created_at: unix_now(),
+            expires_at: invoice.expires_at,
+        };
+        self.open.insert(invoice.payment_hash, record, Duration::ZERO)?;
         Ok(invoice)
     }
 

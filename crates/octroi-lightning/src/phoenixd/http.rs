@@ -19,6 +19,26 @@ impl Http {
         Ok(Self(Rest::new("phoenixd", url, Login::Basic(password), None)?))
     }
 
+    /// Where it is.
+    pub(super) const fn base(&self) -> &Url {
+        self.0.base()
+    }
+
+    /// Whether a payment without an invoice is refused for want of the invoice, or of the right.
+    pub(super) async fn may_pay(&self) -> Result<bool, NodeError> {
+        let reply = self.0.send(Method::POST, "payinvoice", Content::Form(&[]), TIMEOUT).await?;
+        match reply.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
+            status if status.is_client_error() => Ok(true),
+            status => Err(self.0.refusal(status, &reply.body)),
+        }
+    }
+
+    /// Where its websocket is.
+    pub(super) fn websocket(&self) -> Result<Url, NodeError> {
+        self.0.url("websocket")
+    }
+
     /// One call; `form` is the body of a `POST`, and stands behind the question mark of a `GET`.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,

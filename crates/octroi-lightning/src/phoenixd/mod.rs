@@ -1,16 +1,19 @@
 //! The operator's phoenixd, over its HTTP API.
 //!
 //! phoenixd counts in whole satoshis, so invoices are rounded up. It buys room to receive by itself, for a fee that
-//! it keeps from what arrives; the payer is credited with what they paid. What settled is found by asking its list
-//! of received payments again and again: unlike its websocket, the list tells of what arrived while nobody listened.
+//! it keeps from what arrives; the payer is credited with what they paid. Its websocket tells that something settled, its
+//! list of received payments what: the list also knows what arrived while nobody listened. Where there is no websocket the
+//! list is asked again and again.
 
 mod http;
 mod paying;
 mod settled;
 #[cfg(test)]
 mod tests;
+mod told;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,21 +22,23 @@ use reqwest::Method;
 use url::Url;
 
 use self::http::Http;
+use self::told::Told;
 use self::wire::{Balance, Created, Incoming, Info};
-use crate::node::{checked_invoice, msat};
-use crate::polled::{self, Polled};
+use crate::node::checked_invoice;
+use crate::polled::{self, Pauses, Polled};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Settled, Settlement,
+    NodeInfo, Outgoing, Password, PayError, Payment, Power, Powers, Settled, Settlement,
 };
 
 /// How often phoenixd is asked while nothing arrives.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Pauses = Pauses { untold: Duration::from_millis(500), told: Duration::from_secs(10) };
 
 /// A client of a phoenixd.
 pub struct Phoenixd {
     http: Http,
-    settled: Polled,
+    settled: Arc<Polled>,
+    told: Told,
 }
 
 impl Phoenixd {
@@ -61,7 +66,13 @@ impl Phoenixd {
     /// # Errors
     /// [`NodeError::Config`] when `url` is not `http` or `https`, or carries a user name or password.
     pub fn new(url: &Url, password: Password) -> Result<Self, NodeError> {
-        Ok(Self { http: Http::new(url, password)?, settled: Polled::new(POLL) })
+        Self::asking(url, password, POLL)
+    }
+
+    fn asking(url: &Url, password: Password, pauses: Pauses) -> Result<Self, NodeError> {
+        let settled = Arc::new(Polled::new(pauses));
+        let http = Http::new(url, password.clone())?;
+        Ok(Self { told: Told::new(http.websocket()?, password, Arc::clone(&settled))?, http, settled })
     }
 
     /// What phoenixd says of an invoice of ours; `None` when it does not know it.
@@ -78,6 +89,17 @@ impl Phoenixd {
 impl LightningNode for Phoenixd {
     fn backend(&self) -> &'static str {
         "phoenixd"
+    }
+
+    fn ledger_name(&self) -> String {
+        format!("phoenixd:{}", self.http.base())
+    }
+
+    /// The limited password may do all but spend, and is turned away before anything else is looked at.
+    async fn powers(&self) -> Result<Powers, NodeError> {
+        self.node_info().await?;
+        let spend = self.http.may_pay().await?;
+        Ok(Powers { spend: Power::from_bool(spend), ..Powers::ALL })
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -105,6 +127,7 @@ impl LightningNode for Phoenixd {
     }
 
     async fn next_settlement(&self, after: Option<&str>) -> Result<Settlement, NodeError> {
+        self.told.listen();
         self.settled.next(&self.http, after).await
     }
 
@@ -173,6 +196,5 @@ impl LightningNode for Phoenixd {
 
 /// Whole satoshis of a reply.
 fn sat(sat: u64) -> Result<Msat, NodeError> {
-    let amount = sat.checked_mul(1000).and_then(msat);
-    amount.ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
+    crate::paying::amount(sat.saturating_mul(1000))
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use octroi_l402::{Msat, PaymentHash, Preimage};
+use octroi_l402::{Msat, PaymentHash};
 use reqwest::Method;
 
 use super::http::Http;
 use super::wire::{OutgoingPayment, Paid};
 use crate::node::{msat, payable};
+use crate::paying::{after_silence, proof, without_proof};
 use crate::{NodeError, Outgoing, PayError, Payment, bolt11};
 
 pub(super) async fn pay(http: &Http, text: &str, timeout: Duration) -> Result<Payment, PayError> {
@@ -17,7 +18,7 @@ pub(super) async fn pay(http: &Http, text: &str, timeout: Duration) -> Result<Pa
     let paid: Paid = match http.ask(Method::POST, "payinvoice", &form, timeout).await {
         Ok(Some(paid)) => paid,
         Ok(None) => return Err(NodeError::BadReply("no /payinvoice: is this a phoenixd?".to_owned()).into()),
-        Err(NodeError::Timeout) => return after_timeout(http, &hash).await,
+        Err(NodeError::Timeout) => return after_silence(outgoing(http, &hash).await),
         Err(NodeError::BadReply(_)) => return Err(PayError::Pending),
         Err(error) => return Err(error.into()),
     };
@@ -29,14 +30,6 @@ pub(super) async fn pay(http: &Http, text: &str, timeout: Duration) -> Result<Pa
     Ok(Payment { preimage, payment_hash: hash, amount, fee })
 }
 
-/// The answer did not come in time, or was cut off; the record may have it.
-async fn after_timeout(http: &Http, hash: &PaymentHash) -> Result<Payment, PayError> {
-    match outgoing(http, hash).await {
-        Ok(Outgoing::Paid(payment)) => Ok(payment),
-        _ => Err(PayError::Pending),
-    }
-}
-
 pub(super) async fn outgoing(http: &Http, hash: &PaymentHash) -> Result<Outgoing, NodeError> {
     let found: Option<OutgoingPayment> = http.find(&format!("payments/outgoingbyhash/{hash}")).await?;
     let Some(record) = found else { return Ok(Outgoing::Unknown) };
@@ -45,8 +38,7 @@ pub(super) async fn outgoing(http: &Http, hash: &PaymentHash) -> Result<Outgoing
         return Ok(if record.completed_at.is_some() { Outgoing::Failed } else { Outgoing::Pending });
     }
     let preimage = record.preimage.as_deref().and_then(|hex| proof(hex, hash));
-    let preimage =
-        preimage.ok_or_else(|| NodeError::BadReply("a paid payment without its preimage".to_owned()))?;
+    let preimage = preimage.ok_or_else(without_proof)?;
     let fee = msat(record.fees).unwrap_or(Msat::ZERO);
     // The invoice says the amount exactly; the record counts whole satoshis, with the fee.
     let asked = record
@@ -57,11 +49,6 @@ pub(super) async fn outgoing(http: &Http, hash: &PaymentHash) -> Result<Outgoing
     let sent = record.sent.checked_mul(1000).and_then(msat).and_then(|sent| sent.checked_sub(fee));
     let amount = asked.or(sent).ok_or_else(|| NodeError::BadReply("an impossible amount".to_owned()))?;
     Ok(Outgoing::Paid(Payment { preimage, payment_hash: *hash, amount, fee }))
-}
-
-/// A preimage that is one: the node's word alone is no proof.
-fn proof(hex: &str, hash: &PaymentHash) -> Option<Preimage> {
-    hex.parse::<Preimage>().ok().filter(|preimage| preimage.payment_hash() == *hash)
 }
 
 /// phoenixd gives its reasons as sentences; those that change what the caller does next are told apart.

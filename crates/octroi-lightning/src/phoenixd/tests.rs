@@ -24,6 +24,13 @@ fn scripted(answer: Answer) -> (Phoenixd, Arc<Mutex<Vec<String>>>) {
             let mut bytes = vec![0; 64 * 1024];
             let read = stream.read(&mut bytes).unwrap();
             let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            if request.starts_with("GET /websocket ") {
+                // There is none, so that what is asked is what the test is about.
+                stream
+                    .write_all(b"HTTP/1.1 404 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
+                continue;
+            }
             let (status, body) = answer(&request);
             log.lock().unwrap().push(request);
             let head =
@@ -81,6 +88,57 @@ async fn arrivals_are_walked_from_the_oldest_over_pages_and_once_each() {
         cursor = Some(settlement.cursor);
     }
     assert!(!client.settled.poll(&client.http, cursor.as_deref()).await.unwrap(), "nothing comes twice");
+}
+
+const RECEIVED: &str = r#"{"type":"payment_received","timestamp":1,"amountSat":3,"paymentHash":"x"}"#;
+
+/// Says over the websocket what stands in `told`, one connection after the other, and cuts each. A payment is in the list
+/// from the moment at which it is told of, and another one from each new connection on: it was missed.
+fn with_websocket(told: Vec<Vec<&'static str>>) -> Phoenixd {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut told, mut arrived) = (told.into_iter().enumerate(), 0);
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = vec![0; 64 * 1024];
+            let read = stream.peek(&mut bytes).unwrap();
+            let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            if !request.starts_with("GET /websocket ") {
+                let _ = stream.read(&mut bytes).unwrap();
+                let all: Vec<Value> = (0..arrived).rev().map(|n| received(n, 1_000_000 + n)).collect();
+                let body = Value::from(all).to_string();
+                let head =
+                    format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).unwrap();
+                continue;
+            }
+            assert!(request.to_lowercase().contains("basic onnly3jlda=="), "empty user, then the password");
+            let Some((number, messages)) = told.next() else { continue };
+            arrived += u64::from(number > 0);
+            let mut socket = tokio_tungstenite::tungstenite::accept(stream).unwrap();
+            for message in messages {
+                arrived += u64::from(message == RECEIVED);
+                socket.send(message.into()).unwrap();
+            }
+        }
+    });
+    // Without a word from the websocket nobody would ask again before the test is over.
+    let never = Pauses { untold: Duration::from_secs(3600), told: Duration::from_secs(3600) };
+    Phoenixd::asking(&url.parse().unwrap(), Password::new("secret"), never).unwrap()
+}
+
+#[tokio::test]
+async fn the_websocket_tells_at_once_and_what_it_missed_is_found_after_the_cut() {
+    let first = vec!["garbage", "{}", "{\"type\":\"other\"}", RECEIVED];
+    let client = with_websocket(vec![first, vec![], vec!["[]", RECEIVED]]);
+    let mut cursor = None;
+    for number in 0..4 {
+        let settlement = client.next_settlement(cursor.as_deref()).await.unwrap();
+        assert_eq!(settlement.payment_hash.to_string(), format!("{number:064x}"));
+        client.acknowledge(&settlement).await.unwrap();
+        cursor = Some(settlement.cursor);
+    }
 }
 
 #[tokio::test]

@@ -52,11 +52,11 @@ impl Faults {
         self.streams.send_modify(|number| *number += 1);
     }
 
-    pub(super) fn take(&self) -> Option<Fault> {
+    pub(crate) fn take(&self) -> Option<Fault> {
         self.next.lock().pop_front()
     }
 
-    pub(super) fn cuts(&self) -> watch::Receiver<u64> {
+    pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
         self.streams.subscribe()
     }
 }

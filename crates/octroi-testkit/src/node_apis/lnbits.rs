@@ -35,7 +35,7 @@ impl Api for Lnbits {
     }
 
     fn stranger(&self) -> Answer {
-        Answer::Whole(StatusCode::UNAUTHORIZED, json!({"detail": "Wallet not found."}))
+        Answer::Whole(StatusCode::NOT_FOUND, json!({"detail": "Wallet not found."}))
     }
 
     async fn answer(&self, head: &Parts, body: &[u8], _base: &str) -> Answer {

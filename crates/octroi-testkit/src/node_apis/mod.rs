@@ -1,6 +1,9 @@
 //! The APIs of other people's Lightning nodes, on loopback, in front of a real node of the testkit: so that an adapter
 //! can be paid, cut off, kept waiting and lied to.
 //!
+//! LND, Core Lightning and phoenixd are in none of the registries that the tests install from (Debian, PyPI, npm, crates.io).
+//! LNbits is, so the contract is tested against the program itself, too, and it against these APIs as their client.
+//!
 //! Each is built from the documented endpoints that the adapters use, with their field names, number formats, statuses
 //! and error forms. What they share: a [`Stand`] remembers invoices and numbers what settled, and [`Faults`] spoil what
 //! a test wants spoilt.
@@ -10,13 +13,15 @@ mod faults;
 mod lnbits;
 mod lnd;
 mod lnurl;
-mod server;
+pub mod nwc;
+pub(crate) mod server;
 mod stand;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use octroi_l402::{Msat, PaymentHash};
 use octroi_lightning::LightningNode;
 use tokio::task::AbortHandle;
 
@@ -42,6 +47,12 @@ impl NodeApi {
     #[must_use]
     pub fn invoices(&self) -> usize {
         self.stand.invoices()
+    }
+
+    /// The API says from now on that so much came for an invoice, whatever the node behind it knows: more than was asked
+    /// for, later than it could be paid, a second time.
+    pub fn arrives(&self, payment_hash: PaymentHash, amount: Msat) {
+        self.stand.arrived(payment_hash, amount, stand::now());
     }
 }
 
@@ -84,7 +95,8 @@ pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Resu
     let task = cln::listen(methods, Arc::clone(&faults), &path)?;
     let tasks = vec![stand.1, task.abort_handle()];
     let url = path.display().to_string();
-    Ok(NodeApi { url, certificate: String::new(), credential: String::new(), faults, stand: stand.0, tasks })
+    let (certificate, credential) = (String::new(), String::new());
+    Ok(NodeApi { url, certificate, credential, faults, stand: stand.0, tasks })
 }
 
 /// One wallet at an LNbits. As [`lnd`], without TLS.

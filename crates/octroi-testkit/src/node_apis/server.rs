@@ -33,7 +33,7 @@ use super::faults::{Fault, Faults};
 /// Most bytes of a request's body.
 const MAX_BODY: usize = 64 * 1024;
 
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What an API answers.
 pub(super) enum Answer {
@@ -176,7 +176,7 @@ fn whole(status: StatusCode, text: String) -> Response<Body> {
 }
 
 /// A head, half a body, and the end of the connection.
-fn cut_off() -> Response<Body> {
+pub(crate) fn cut_off() -> Response<Body> {
     let pieces = [Ok(Frame::data(Bytes::from_static(b"{\"res"))), Err(io::Error::other("cut off"))];
     Response::new(BodyExt::boxed_unsync(StreamBody::new(stream::iter(pieces))))
 }

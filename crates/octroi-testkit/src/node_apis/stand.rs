@@ -56,14 +56,7 @@ impl Stand {
         loop {
             match self.node.next_settlement(None).await {
                 Ok(settlement) => {
-                    let number = {
-                        let mut settled = self.settled.lock();
-                        let number = settled.len() + 1;
-                        let (payment_hash, amount) = (settlement.payment_hash, settlement.amount);
-                        settled.push(Settled { payment_hash, amount, at: settlement.settled_at, number });
-                        number
-                    };
-                    self.count.send_replace(number);
+                    self.arrived(settlement.payment_hash, settlement.amount, settlement.settled_at);
                     while self.node.acknowledge(&settlement).await.is_err() {
                         tokio::time::sleep(RETRY).await;
                     }
@@ -72,6 +65,17 @@ impl Stand {
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
+    }
+
+    /// Numbers what came.
+    pub(super) fn arrived(&self, payment_hash: PaymentHash, amount: Msat, at: u64) {
+        let number = {
+            let mut settled = self.settled.lock();
+            let number = settled.len() + 1;
+            settled.push(Settled { payment_hash, amount, at, number });
+            number
+        };
+        self.count.send_replace(number);
     }
 
     pub(super) async fn make(

@@ -23,6 +23,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::Wallet;
 use super::form::Form;
 use super::replies::Refusal;
+use super::websocket;
+use crate::node_apis::Fault;
+use crate::node_apis::server::{Body, cut_off};
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -71,21 +74,42 @@ async fn connection(stream: TcpStream, wallet: Arc<Wallet>) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD);
     // A caller that went away, or sent no HTTP, is no news.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
-async fn respond(wallet: &Wallet, request: Request<Incoming>) -> Response<String> {
-    match admitted(wallet, request).await {
+async fn respond(wallet: &Wallet, request: Request<Incoming>) -> Response<Body> {
+    let fault = wallet.faults.take();
+    if let Some(Fault::Answer(status, text)) = fault {
+        let mut response = Response::new(whole(text));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return response;
+    }
+    let response = match admitted(wallet, request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
+    };
+    match fault {
+        Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
+        Some(Fault::CutOff) => return cut_off(),
+        _ => {}
     }
+    response.map(whole)
+}
+
+fn whole(text: String) -> Body {
+    text.map_err(|never| match never {}).boxed_unsync()
 }
 
 async fn admitted(wallet: &Wallet, request: Request<Incoming>) -> Result<Response<String>, Refusal> {
     let offered = request.headers().get(header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
-    if verify_slices_are_equal(offered, wallet.authorization.as_bytes()).is_err() {
+    let is = |known: &str| verify_slices_are_equal(offered, known.as_bytes()).is_ok();
+    let spends = request.uri().path() == "/payinvoice";
+    if !(is(&wallet.authorization) || (is(&wallet.limited) && !spends)) {
         let sentence = "Invalid authentication (use basic auth with the http password)".to_owned();
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, sentence));
+    }
+    if request.uri().path() == "/websocket" {
+        return websocket::accept(wallet, request);
     }
     let (head, body) = request.into_parts();
     let too_large = |_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large".to_owned());

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod faults;
+mod nostr;
+mod real_lnbits;
 mod wallet;
 
 use std::sync::Arc;
@@ -15,11 +17,13 @@ use octroi_lightning::cln::Cln;
 use octroi_lightning::lnbits::Lnbits;
 use octroi_lightning::lnd::Lnd;
 use octroi_lightning::lnurl::Lnurl;
+use octroi_lightning::nwc::Nwc;
 use octroi_lightning::phoenixd::Phoenixd;
 use octroi_lightning::{
     Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError, Outgoing, Password, PayError,
     Settlement, Settlements, bolt11,
 };
+use octroi_testkit::node_apis::nwc::{Connection, Terms};
 use octroi_testkit::node_apis::{self, NodeApi};
 use octroi_testkit::nodes::{Pair, StoreDir};
 use octroi_testkit::wallet_api::{self, WalletApi};
@@ -181,33 +185,57 @@ async fn the_phoenixd_client_keeps_the_contract() {
     contract(&payee, &payer).await;
 }
 
-async fn lnd(node: Arc<dyn LightningNode>) -> (Lnd, NodeApi) {
-    let api = node_apis::lnd(node).await.unwrap();
-    (lnd_client(&api), api)
+/// What a client is made from. It stays when the API goes.
+struct Door {
+    url: String,
+    certificate: String,
+    credential: String,
 }
 
-fn lnd_client(api: &NodeApi) -> Lnd {
-    let macaroon = Password::new(api.credential.clone());
-    Lnd::new(&api.url.parse().unwrap(), &macaroon, Some(&api.certificate)).unwrap()
+impl Door {
+    fn of(api: &NodeApi) -> Self {
+        let (url, certificate) = (api.url.clone(), api.certificate.clone());
+        Self { url, certificate, credential: api.credential.clone() }
+    }
+
+    fn at(&self) -> url::Url {
+        self.url.parse().unwrap()
+    }
+
+    fn secret(&self) -> Password {
+        Password::new(self.credential.clone())
+    }
+
+    fn lnd(&self) -> Lnd {
+        Lnd::new(&self.at(), &self.secret(), Some(&self.certificate)).unwrap()
+    }
+
+    fn clnrest(&self) -> Cln {
+        Cln::over_rest(&self.at(), &self.secret(), Some(&self.certificate)).unwrap()
+    }
+
+    fn lnbits(&self) -> Lnbits {
+        Lnbits::new(&self.at(), &self.secret()).unwrap()
+    }
+
+    fn nwc(&self, file: std::path::PathBuf) -> Nwc {
+        Nwc::new(&self.secret(), file).unwrap()
+    }
+}
+
+async fn lnd(node: Arc<dyn LightningNode>) -> (Lnd, NodeApi) {
+    let api = node_apis::lnd(node).await.unwrap();
+    (Door::of(&api).lnd(), api)
 }
 
 async fn clnrest(node: Arc<dyn LightningNode>) -> (Cln, NodeApi) {
     let api = node_apis::clnrest(node).await.unwrap();
-    (clnrest_client(&api), api)
-}
-
-fn clnrest_client(api: &NodeApi) -> Cln {
-    let rune = Password::new(api.credential.clone());
-    Cln::over_rest(&api.url.parse().unwrap(), &rune, Some(&api.certificate)).unwrap()
+    (Door::of(&api).clnrest(), api)
 }
 
 async fn lnbits(node: Arc<dyn LightningNode>) -> (Lnbits, NodeApi) {
     let api = node_apis::lnbits(node).await.unwrap();
-    (lnbits_client(&api), api)
-}
-
-fn lnbits_client(api: &NodeApi) -> Lnbits {
-    Lnbits::new(&api.url.parse().unwrap(), &Password::new(api.credential.clone())).unwrap()
+    (Door::of(&api).lnbits(), api)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,4 +269,23 @@ async fn the_lightning_address_keeps_the_contract_of_receiving() {
     let api = node_apis::lnurl(pair.payee.clone()).await.unwrap();
     let payee = Lnurl::new(&api.url, pair.payer.store.path().join("open.jsonl")).unwrap();
     contract(&payee, &*pair.payer.node).await;
+}
+
+fn nwc_client(api: &NodeApi, file: std::path::PathBuf) -> Nwc {
+    Door::of(api).nwc(file)
+}
+
+async fn wallet_over_nostr(node: Arc<dyn LightningNode>, terms: &Terms) -> Connection {
+    node_apis::nwc::connect(node, terms).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nostr_wallet_connect_keeps_the_contract_in_both_encryptions() {
+    let pair = pair().await;
+    let dir = pair.payer.store.path().to_owned();
+    let payee_wallet = wallet_over_nostr(pair.payee.clone(), &Terms { relays: 2, ..Terms::default() }).await;
+    let older = Terms { nip44: false, notifies: false, ..Terms::default() };
+    let payer_wallet = wallet_over_nostr(pair.payer.node.clone(), &older).await;
+    let payee = nwc_client(&payee_wallet.api, dir.join("payee.jsonl"));
+    contract(&payee, &nwc_client(&payer_wallet.api, dir.join("payer.jsonl"))).await;
 }

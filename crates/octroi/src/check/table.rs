@@ -6,9 +6,11 @@ use octroi_lightning::Capabilities;
 use octroi_lightning::lnbits::Lnbits;
 use octroi_lightning::lnd::Lnd;
 use octroi_lightning::lnurl::Lnurl;
+use octroi_lightning::nwc::Nwc;
 use octroi_lightning::phoenixd::Phoenixd;
 use octroi_pow::door::LAPTOP_HASHES_PER_SECOND;
 
+use super::ask::Answer;
 use super::price;
 use crate::config::{
     ChainSource, Cln, Config, DefaultPolicy, LightningBackend, PowConfig, RateLimit, Rule, ServerConfig,
@@ -18,13 +20,16 @@ use crate::config::{
 const HEADINGS: [&str; 7] =
     ["call", "identity", "needs", "price", "proof of work", "limit per caller", "when it fails"];
 
-pub(super) fn of_config(config: &Config) -> String {
+pub(super) fn of_config(config: &Config, node: Option<&Answer>) -> String {
     let mut text = format!("listens on   {}\n", config.listen);
     line(&mut text, "public URL", config.public_url.as_str());
     line(&mut text, "ledger", &config.ledger.store.to_string());
     line(&mut text, "lightning", &lightning(config));
     if let Some(capabilities) = capabilities(config) {
         line(&mut text, "", &capabilities.to_string());
+    }
+    for said in node.map_or(&[][..], |node| &node.lines) {
+        line(&mut text, "the node", said);
     }
     for server in &config.servers {
         text.push('\n');
@@ -55,6 +60,7 @@ pub(super) fn lightning(config: &Config) -> String {
         LightningBackend::Cln(Cln::Rest { url, .. }) => format!("Core Lightning at {url} ({network})"),
         LightningBackend::Lnbits(lnbits) => format!("a wallet at the LNbits at {} ({network})", lnbits.url),
         LightningBackend::Lnurl(lnurl) => format!("the Lightning Address {} ({network})", lnurl.address),
+        LightningBackend::Nwc(_) => format!("a wallet over Nostr Wallet Connect ({network})"),
         LightningBackend::Phoenixd(phoenixd) => format!("phoenixd at {} ({network})", phoenixd.url),
         LightningBackend::Embedded(node) => {
             let chain = match &node.chain {
@@ -78,6 +84,7 @@ pub(super) fn capabilities(config: &Config) -> Option<Capabilities> {
         LightningBackend::Cln(_) => octroi_lightning::cln::Cln::CAPABILITIES,
         LightningBackend::Lnbits(_) => Lnbits::CAPABILITIES,
         LightningBackend::Lnurl(_) => Lnurl::CAPABILITIES,
+        LightningBackend::Nwc(_) => Nwc::CAPABILITIES,
     })
 }
 

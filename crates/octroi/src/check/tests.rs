@@ -20,7 +20,7 @@ impl crate::config::Outside for NoSurroundings {
 
 #[test]
 fn the_table_says_what_each_tool_asks() {
-    let shown = table::of_config(&minimal());
+    let shown = table::of_config(&minimal(), None);
     let table = "
   call                          identity  needs   price      proof of work                limit per caller  when it fails
   image_describe                required  -       3 sat      20 bits for 5 calls in 300 s  -                 credited back

@@ -98,6 +98,8 @@ pub enum LightningBackend {
     Lnbits(Lnbits),
     /// A Lightning Address.
     Lnurl(Lnurl),
+    /// A wallet over Nostr Wallet Connect.
+    Nwc(Nwc),
 }
 
 /// An LND reached over REST.
@@ -150,6 +152,15 @@ pub struct Lnbits {
 pub struct Lnurl {
     /// `name@domain`, or the URL of its terms.
     pub address: String,
+    /// Where open invoices are kept.
+    pub file: PathBuf,
+}
+
+/// A wallet over Nostr Wallet Connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nwc {
+    /// `nostr+walletconnect://…`, with the secret in it.
+    pub connection: Secret,
     /// Where open invoices are kept.
     pub file: PathBuf,
 }

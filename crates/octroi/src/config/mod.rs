@@ -21,6 +21,7 @@ mod nearest;
 mod notes;
 mod outside;
 mod overrides;
+mod powers;
 mod read;
 mod reader;
 mod secret;
@@ -34,7 +35,7 @@ pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, Identi
 pub use ledger::{LedgerConfig, ReconcileConfig, StripeConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
-    LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Passphrase, Phoenixd,
+    LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Nwc, Passphrase, Phoenixd,
 };
 pub use mistake::{Mistake, Mistakes, Place};
 pub use model::{

@@ -45,6 +45,7 @@ impl Config {
         if !sells {
             notes.push("A Lightning node is configured, but nothing has a price.".to_owned());
         }
+        notes.extend(lightning.backend.power_remarks(lightning.backend.known_powers()));
         let node = match &lightning.backend {
             LightningBackend::Embedded(node) => node,
             LightningBackend::Phoenixd(Phoenixd { url, .. })
@@ -55,7 +56,7 @@ impl Config {
                 notes.push(CUSTODIAL.to_owned());
                 return plain_node_note(url, notes);
             }
-            LightningBackend::Lnurl(_) => return notes.push(CUSTODIAL.to_owned()),
+            LightningBackend::Lnurl(_) | LightningBackend::Nwc(_) => return notes.push(CUSTODIAL.to_owned()),
         };
         if cfg!(not(feature = "lightning-embedded")) {
             notes.push(

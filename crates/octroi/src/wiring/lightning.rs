@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use octroi_lightning::cln::Cln;
 use octroi_lightning::lnbits::Lnbits;
 use octroi_lightning::lnd::Lnd;
 use octroi_lightning::lnurl::Lnurl;
+use octroi_lightning::nwc::Nwc;
 use octroi_lightning::phoenixd::Phoenixd;
-use octroi_lightning::{LightningNode, NodeError, Password};
+use octroi_lightning::{LightningNode, NodeError, Password, Powers};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -51,6 +53,9 @@ impl Node {
             }
             LightningBackend::Lnurl(settings) => {
                 Ok(Self::other(Lnurl::new(&settings.address, &settings.file)?))
+            }
+            LightningBackend::Nwc(settings) => {
+                Ok(Self::other(Nwc::new(&password(&settings.connection), &settings.file)?))
             }
             #[cfg(feature = "lightning-embedded")]
             LightningBackend::Embedded(node) => {
@@ -101,6 +106,30 @@ impl Node {
         if let Some(node) = &self.embedded {
             node.stop().await;
         }
+    }
+}
+
+/// How long to wait before a node that did not say what its credential allows is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Says in the log what the credential allows that it need not, or does not that it must, where only the node knows.
+pub(super) async fn note_powers(node: Arc<dyn LightningNode>, backend: LightningBackend) {
+    if backend.known_powers() != Powers::UNKNOWN {
+        // Said with the other notes on the configuration.
+        return;
+    }
+    loop {
+        match node.powers().await {
+            Ok(powers) => {
+                for remark in backend.power_remarks(powers) {
+                    tracing::warn!("{remark}");
+                }
+                return;
+            }
+            Err(NodeError::Stopped) => return,
+            Err(error) => tracing::debug!(%error, "the node does not say what its credential allows"),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

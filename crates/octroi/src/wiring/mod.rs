@@ -256,6 +256,7 @@ fn background(
         tasks.push(tokio::spawn(alerts::Watch::new(&lightning.alerts)?.carry(alerts)));
         tasks.push(tokio::spawn(Arc::clone(desk).book_settlements(ledger.clone())));
         tasks.push(tokio::spawn(Arc::clone(desk).tend()));
+        tasks.push(tokio::spawn(lightning::note_powers(Arc::clone(desk.node()), lightning.backend.clone())));
     }
     Ok(tasks)
 }

@@ -21,7 +21,7 @@ const PASSPHRASE_VARIABLE: &str = "OCTROI_PURSE_PASSPHRASE";
 /// What pays, and within which limits.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PayerArgs {
-    /// What pays: phoenixd+http://:PASSWORD@HOST:PORT, config:FILE with a [lightning] section, or env:NAME or file:PATH where one
+    /// What pays: phoenixd+http://:PASSWORD@HOST:PORT, nostr+walletconnect://…, config:FILE with a [lightning] section, or env:NAME or file:PATH where one
     /// of these stands.
     #[arg(long, global = true, env = "OCTROI_WALLET", hide_env_values = true, value_parser = WalletAddress::read)]
     wallet: Option<WalletAddress>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_agent::AgentError;
+use octroi_lightning::nwc::Nwc;
 use octroi_lightning::phoenixd::Phoenixd;
 use octroi_lightning::{LightningNode, Password};
 use url::Url;
@@ -23,6 +24,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 pub(in super::super) enum WalletAddress {
     /// A phoenixd.
     Phoenixd { url: Url, password: Password },
+    /// `nostr+walletconnect://…`, which is a secret as a whole.
+    Nwc(Password),
     /// A file with a `[lightning]` section, as a gate's configuration has one: any backend there is.
     File(PathBuf),
 }
@@ -36,10 +39,16 @@ pub(in super::super) struct Wallet {
 impl WalletAddress {
     /// Reads an address, or what stands at `env:NAME` or `file:PATH`.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        const FORMS: &str = "expected phoenixd+http://:PASSWORD@HOST:PORT, or config:FILE";
+        const FORMS: &str =
+            "expected phoenixd+http://:PASSWORD@HOST:PORT, nostr+walletconnect://…, or config:FILE";
         let text = held(text)?;
         if let Some(path) = text.strip_prefix("config:") {
             return Ok(Self::File(path.into()));
+        }
+        if text.starts_with("nostr+walletconnect:") {
+            let connection = Password::new(text);
+            Nwc::check(&connection).map_err(|error| error.to_string())?;
+            return Ok(Self::Nwc(connection));
         }
         let address = text.strip_prefix("phoenixd+").ok_or(FORMS)?;
         let mut url = Url::parse(address).map_err(|error| error.to_string())?;
@@ -61,6 +70,10 @@ impl WalletAddress {
         match self {
             Self::Phoenixd { url, password } => {
                 let node = Phoenixd::new(url, password.clone()).map_err(|error| config(&error))?;
+                Ok(Wallet { node: Arc::new(node), own: None })
+            }
+            Self::Nwc(connection) => {
+                let node = Nwc::that_only_pays(connection).map_err(|error| config(&error))?;
                 Ok(Wallet { node: Arc::new(node), own: None })
             }
             Self::File(path) => {
@@ -110,6 +123,12 @@ mod tests {
         let WalletAddress::Phoenixd { url, password } = read else { panic!("another wallet") };
         assert_eq!((url.as_str(), password.reveal()), ("http://127.0.0.1:9740/", "pa/ss+&"));
         assert!(matches!(WalletAddress::read("config:wallet.toml"), Ok(WalletAddress::File(_))));
+        let key = "b889ff5b1513b641e2a139f661a661364979c5beee91842f8f0ef42ab558e9d4";
+        let nwc =
+            format!("nostr+walletconnect://{key}?relay=wss://relay.example.com&secret={}", "7".repeat(64));
+        let read = WalletAddress::read(&nwc).unwrap();
+        assert!(matches!(read, WalletAddress::Nwc(_)) && !format!("{read:?}").contains("7777"));
+        assert!(WalletAddress::read(&nwc.replace("secret=7", "secret=x")).is_err());
         for bad in ["http://:p@h/", "phoenixd+http://h/", "phoenixd+nothing", "env:OCTROI_TEST_NO_SUCH_NAME"]
         {
             assert!(WalletAddress::read(bad).is_err(), "{bad}");

@@ -31,6 +31,7 @@ enum Backend {
     Cln,
     Lnbits,
     Lnurl,
+    Nwc,
 }
 
 pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<LightningConfig> {
@@ -56,6 +57,7 @@ pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<
         Backend::Cln => nodes::cln(&section).map(LightningBackend::Cln),
         Backend::Lnbits => nodes::lnbits(&section).map(LightningBackend::Lnbits),
         Backend::Lnurl => nodes::lnurl(&section, beside_ledger).map(LightningBackend::Lnurl),
+        Backend::Nwc => nodes::nwc(&section, beside_ledger).map(LightningBackend::Nwc),
     });
     let remote = !matches!(backend, Some(LightningBackend::Embedded(_)));
     let invoices = invoices::read(section.section("invoices"), remote);
@@ -65,7 +67,7 @@ pub(in super::super) fn read(field: &Field<'_>, beside_ledger: &Path) -> Option<
 }
 
 /// The fields of each backend, so that one of another is told from a misspelt one.
-const FIELDS: [(&str, Backend, &[&str]); 6] = [
+const FIELDS: [(&str, Backend, &[&str]); 7] = [
     (
         "embedded",
         Backend::Embedded,
@@ -87,6 +89,7 @@ const FIELDS: [(&str, Backend, &[&str]); 6] = [
     ("cln", Backend::Cln, &["url", "rune", "tls_cert", "socket"]),
     ("lnbits", Backend::Lnbits, &["url", "key"]),
     ("lnurl", Backend::Lnurl, &["address"]),
+    ("nwc", Backend::Nwc, &["connection"]),
 ];
 
 fn foreign_fields(section: &Section<'_>, chosen: Option<Backend>) {
@@ -109,7 +112,7 @@ fn backend(field: &Field<'_>, section: &Section<'_>) -> Option<Backend> {
     if !field.is_given() {
         section.spot.wrong(
             "no `backend`",
-            "add backend = \"embedded\", or \"phoenixd\", \"lnd\", \"cln\", \"lnbits\", \"lnurl\"",
+            "add backend = \"embedded\", or \"phoenixd\", \"lnd\", \"cln\", \"lnbits\", \"lnurl\", \"nwc\"",
         );
         return None;
     }

@@ -5,6 +5,7 @@ mod golden;
 mod hostile;
 mod lightning;
 mod loading;
+mod nodes;
 mod prices;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,8 @@
 //! The commands of a shell: what they print, and how they end.
 
+use std::sync::Arc;
+
+use octroi_testkit::node_apis::nwc;
 use serde_json::{Value, json};
 
 use super::{Owner, PLAIN};
@@ -51,6 +54,23 @@ async fn a_shell_lists_calls_pays_and_looks_at_its_purse() {
 
     let (code, out, _) = owner.run(&["purse", "--json", "forget", "--all"]).await;
     assert_eq!((code, out.trim()), (0, r#"{"forgotten":1}"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_pays_over_nostr_wallet_connect() {
+    let market = Market::open(&[]).await;
+    let wallet = nwc::connect(Arc::clone(&market.payer.node) as _, &nwc::Terms::default()).await.unwrap();
+    let owner = Owner::poor();
+    std::fs::write(owner.file("wallet"), &wallet.api.credential).unwrap();
+    let file = format!("file:{}", owner.file("wallet").display());
+    let call = ["call", &market.gate.url, "data_query", "--arg", "query=carts", "--wallet", &file];
+    let (code, out, err) = owner.run(&call).await;
+    assert!(code == 0 && out.contains("north 41 carts") && err.contains("paid 1.7 sats"), "{out}{err}");
+    let (code, out, err) = owner.run(&["wallet", "balance", "--json", "--wallet", &file]).await;
+    assert!(code == 0 && out.contains("outbound_msat"), "{out}{err}");
+    drop(wallet);
+    let (code, out, err) = owner.run(&call).await;
+    assert!(code != 0 && !format!("{out}{err}").contains("secret="), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

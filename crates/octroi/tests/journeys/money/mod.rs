@@ -1,7 +1,9 @@
 //! Paying for calls: real invoices, paid over a real channel.
 
+mod backends;
 mod carriers;
 mod credit;
+mod custodian;
 mod dropped;
 mod failures;
 mod flood;

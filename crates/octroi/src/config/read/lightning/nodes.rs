@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use octroi_lightning::NodeError;
+use octroi_lightning::nwc::Nwc as Nostr;
 use url::Url;
 
 use super::super::super::reader::{Field, Section};
-use super::super::super::{Cln, Lnbits, Lnd, Lnurl, Macaroon, Phoenixd, Secret};
+use super::super::super::{Cln, Lnbits, Lnd, Lnurl, Macaroon, Nwc, Phoenixd, Secret};
 
 const PHOENIXD_DEFAULT: &str = "http://127.0.0.1:9740";
 const LND_DEFAULT: &str = "https://127.0.0.1:8080";
@@ -13,6 +15,8 @@ const CLN_DEFAULT: &str = "https://127.0.0.1:3010";
 const LNBITS_EXAMPLE: &str = "https://lnbits.example.com";
 /// The open invoices of a Lightning Address, beside the ledger.
 const LNURL_FILE: &str = "octroi-lnurl.jsonl";
+/// Those of a wallet over Nostr Wallet Connect.
+const NWC_FILE: &str = "octroi-nwc.jsonl";
 
 /// A URL, or where such a program listens by itself.
 fn url(field: &Field<'_>, default: &str) -> Option<Url> {
@@ -121,4 +125,26 @@ pub(super) fn lnurl(section: &Section<'_>, beside_ledger: &Path) -> Option<Lnurl
         return None;
     }
     Some(Lnurl { address: address.to_owned(), file: beside_ledger.join(LNURL_FILE) })
+}
+
+pub(super) fn nwc(section: &Section<'_>, beside_ledger: &Path) -> Option<Nwc> {
+    let connection = needed(
+        section,
+        "connection",
+        "Nostr Wallet Connect needs `connection`",
+        "add connection = \"env:NWC_CONNECTION\", the nostr+walletconnect://… of a wallet's new app connection",
+    )?;
+    if let Err(error) = Nostr::check(&connection.reveal().into()) {
+        let problem = match error {
+            NodeError::Config(problem) => problem,
+            other => other.to_string(),
+        };
+        // Not repeated here: it holds the secret.
+        section.field("connection").spot.wrong(
+            problem,
+            "write nostr+walletconnect://PUBLIC_KEY?relay=wss://…&secret=… as the wallet shows it",
+        );
+        return None;
+    }
+    Some(Nwc { connection, file: beside_ledger.join(NWC_FILE) })
 }

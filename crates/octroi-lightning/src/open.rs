@@ -1,4 +1,4 @@
-//! The open invoices of an address: in memory, and in a file of one JSON object a line.
+//! The open invoices at a wallet that is asked about each of them: in memory, and in a file of one JSON object a line.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -20,17 +20,29 @@ const OPEN_MAX: usize = 100_000;
 const AFTERWARDS_SECS: u64 = 2 * 3600;
 
 /// The pause between two questions about one invoice: doubles from the first to the last.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+#[derive(Clone, Copy)]
+pub(crate) struct Pauses {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Pauses {
+    /// Where nothing but an answer tells of a payment.
+    pub(crate) const ASKING: Self = Self { min: Duration::from_secs(1), max: Duration::from_secs(60) };
+}
 
 /// What the file says of an invoice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenRecord {
-    /// Where to ask about it (LUD-21).
-    pub(super) verify: String,
-    pub(super) amount_msat: i64,
+pub(crate) struct OpenRecord {
+    /// Where to ask about it (LUD-21); empty where its hash is enough.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) verify: String,
+    pub(crate) amount_msat: i64,
     /// Unix seconds.
-    pub(super) expires_at: u64,
+    #[serde(default)]
+    pub(crate) created_at: u64,
+    /// Unix seconds.
+    pub(crate) expires_at: u64,
 }
 
 /// A line of the file: the latest about a hash counts, and one without a record ends it.
@@ -44,23 +56,25 @@ struct Entry {
     record: OpenRecord,
     /// When to ask next; `None` once it is settled and only waits for the ledger.
     ask: Option<Instant>,
-    pause: Duration,
+    /// `None` before the first question.
+    pause: Option<Duration>,
 }
 
-pub(super) struct OpenInvoices {
+pub(crate) struct OpenInvoices {
     path: PathBuf,
     state: Mutex<State>,
 }
 
 struct State {
-    file: File,
+    /// `None` where nothing is to outlive the process.
+    file: Option<File>,
     entries: HashMap<PaymentHash, Entry>,
     /// Lines in the file, so that it is written anew when most of them are over.
     lines: usize,
 }
 
 impl OpenInvoices {
-    pub(super) fn load(path: PathBuf) -> Result<Self, NodeError> {
+    pub(crate) fn load(path: PathBuf) -> Result<Self, NodeError> {
         let mut entries = HashMap::new();
         if let Ok(file) = File::open(&path) {
             for line in BufReader::new(file).lines() {
@@ -68,7 +82,7 @@ impl OpenInvoices {
                 let Ok(line) = serde_json::from_str::<Line>(&line.map_err(storage)?) else { continue };
                 let Ok(hash) = line.payment_hash.parse() else { continue };
                 match line.record {
-                    Some(record) => entries.insert(hash, Entry::new(record)),
+                    Some(record) => entries.insert(hash, Entry::new(record, Instant::now())),
                     None => entries.remove(&hash),
                 };
             }
@@ -77,10 +91,16 @@ impl OpenInvoices {
         entries.retain(|_, entry| !entry.is_over(now));
         let file = write_anew(&path, &entries)?;
         let lines = entries.len();
-        Ok(Self { path, state: Mutex::new(State { file, entries, lines }) })
+        Ok(Self { path, state: Mutex::new(State { file: Some(file), entries, lines }) })
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    /// For whoever does not sell.
+    pub(crate) fn in_memory() -> Self {
+        let state = State { file: None, entries: HashMap::new(), lines: 0 };
+        Self { path: PathBuf::new(), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
         let mut state = self.state.lock();
         if state.entries.len() >= OPEN_MAX {
             let now = unix_now();
@@ -89,19 +109,39 @@ impl OpenInvoices {
         state.entries.len() < OPEN_MAX
     }
 
-    pub(super) fn insert(&self, hash: PaymentHash, record: OpenRecord) -> Result<(), NodeError> {
+    /// A new one, which is first asked about after `wait`.
+    pub(crate) fn insert(
+        &self,
+        hash: PaymentHash,
+        record: OpenRecord,
+        wait: Duration,
+    ) -> Result<(), NodeError> {
         let mut state = self.state.lock();
         state.note(&hash, Some(&record))?;
-        state.entries.insert(hash, Entry::new(record));
+        state.entries.insert(hash, Entry::new(record, Instant::now() + wait));
         Ok(())
     }
 
-    pub(super) fn get(&self, hash: &PaymentHash) -> Option<OpenRecord> {
+    pub(crate) fn get(&self, hash: &PaymentHash) -> Option<OpenRecord> {
         self.state.lock().entries.get(hash).map(|entry| entry.record.clone())
     }
 
+    /// When the oldest of them was made, in Unix seconds; `None` when there is none.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let open = state.entries.values().filter(|entry| entry.ask.is_some());
+        open.map(|entry| entry.record.created_at).min()
+    }
+
+    /// The other end may have missed to tell of any of them: each is asked about again.
+    pub(crate) fn ask_all_now(&self, now: Instant) {
+        for entry in self.state.lock().entries.values_mut().filter(|entry| entry.ask.is_some()) {
+            (entry.ask, entry.pause) = (Some(now), None);
+        }
+    }
+
     /// Up to `most` invoices whose turn it is to be asked about.
-    pub(super) fn due(&self, now: Instant, most: usize) -> Vec<(PaymentHash, OpenRecord)> {
+    pub(crate) fn due(&self, now: Instant, most: usize, pauses: Pauses) -> Vec<(PaymentHash, OpenRecord)> {
         let mut state = self.state.lock();
         let unix = unix_now();
         state.entries.retain(|_, entry| !entry.is_over(unix));
@@ -115,8 +155,8 @@ impl OpenInvoices {
         let mut found = Vec::with_capacity(due.len());
         for (_, hash) in due {
             if let Some(entry) = state.entries.get_mut(&hash) {
-                entry.ask = Some(now + entry.pause);
-                entry.pause = (entry.pause * 2).min(PAUSE_MAX);
+                let pause = entry.pause.map_or(pauses.min, |pause| (pause * 2).min(pauses.max));
+                (entry.ask, entry.pause) = (Some(now + pause), Some(pause));
                 found.push((hash, entry.record.clone()));
             }
         }
@@ -124,20 +164,20 @@ impl OpenInvoices {
     }
 
     /// It is paid: nobody asks about it again in this run. In the next one it is found again, unless it is removed.
-    pub(super) fn settled(&self, hash: &PaymentHash) {
+    pub(crate) fn settled(&self, hash: &PaymentHash) {
         if let Some(entry) = self.state.lock().entries.get_mut(hash) {
             entry.ask = None;
         }
     }
 
     /// The ledger has it.
-    pub(super) fn remove(&self, hash: &PaymentHash) -> Result<(), NodeError> {
+    pub(crate) fn remove(&self, hash: &PaymentHash) -> Result<(), NodeError> {
         let mut state = self.state.lock();
         if state.entries.remove(hash).is_none() {
             return Ok(());
         }
-        if state.lines > 2 * state.entries.len() + 1000 {
-            state.file = write_anew(&self.path, &state.entries)?;
+        if state.file.is_some() && state.lines > 2 * state.entries.len() + 1000 {
+            state.file = Some(write_anew(&self.path, &state.entries)?);
             state.lines = state.entries.len();
             return Ok(());
         }
@@ -147,17 +187,18 @@ impl OpenInvoices {
 
 impl State {
     fn note(&mut self, hash: &PaymentHash, record: Option<&OpenRecord>) -> Result<(), NodeError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let mut line = line(hash, record)?;
         line.push('\n');
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(storage)?;
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(storage)?;
         self.lines += 1;
         Ok(())
     }
 }
 
 impl Entry {
-    fn new(record: OpenRecord) -> Self {
-        Self { record, ask: Some(Instant::now()), pause: PAUSE_MIN }
+    const fn new(record: OpenRecord, ask: Instant) -> Self {
+        Self { record, ask: Some(ask), pause: None }
     }
 
     /// Never while it waits for the ledger.
@@ -192,7 +233,7 @@ mod tests {
     use super::*;
 
     fn record(expires_at: u64) -> OpenRecord {
-        OpenRecord { verify: "https://a/v".to_owned(), amount_msat: 1000, expires_at }
+        OpenRecord { verify: "https://a/v".to_owned(), amount_msat: 1000, created_at: 5, expires_at }
     }
 
     fn hash(byte: u8) -> PaymentHash {
@@ -205,7 +246,7 @@ mod tests {
         let path = folder.path().join("open.jsonl");
         let open = OpenInvoices::load(path.clone()).unwrap();
         for byte in 1..=4 {
-            open.insert(hash(byte), record(if byte == 4 { 1 } else { u64::MAX })).unwrap();
+            open.insert(hash(byte), record(if byte == 4 { 1 } else { u64::MAX }), Duration::ZERO).unwrap();
         }
         open.settled(&hash(1));
         open.remove(&hash(2)).unwrap();
@@ -219,10 +260,11 @@ mod tests {
         assert_eq!(open.get(&hash(2)), None);
         assert_eq!(open.get(&hash(4)), None, "expired long ago");
         let now = Instant::now();
-        assert_eq!(open.due(now, 1).len(), 1);
-        assert_eq!(open.due(now, 10).len(), 1, "each in its turn");
-        assert_eq!(open.due(now, 10).len(), 0);
-        assert_eq!(open.due(now + PAUSE_MIN, 10).len(), 2);
-        assert_eq!(open.due(now + PAUSE_MIN, 10).len(), 0);
+        let due = |at, most| open.due(at, most, Pauses::ASKING).len();
+        let next = now + Pauses::ASKING.min;
+        assert_eq!((due(now, 1), due(now, 10), due(now, 10)), (1, 1, 0), "each in its turn");
+        assert_eq!((due(next, 10), due(next, 10)), (2, 0));
+        open.ask_all_now(next);
+        assert_eq!((due(next, 10), open.oldest()), (2, Some(5)));
     }
 }
