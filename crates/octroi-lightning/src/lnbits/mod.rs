@@ -213,6 +213,9 @@ impl Api {
     }
 
     fn refused_payment(&self, status: StatusCode, body: &[u8]) -> PayError {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return self.0.refusal(status, body).into();
+        }
         let detail = wire::detail(body).unwrap_or_default().to_ascii_lowercase();
         if detail.contains("insufficient") || detail.contains("route") {
             PayError::NoRoute

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use super::PATIENCE;
 
 /// What a variable of `cargo xtask test` names.
-pub(crate) fn place(variable: &str) -> PathBuf {
+fn place(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable);
     value.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`")).into()
 }

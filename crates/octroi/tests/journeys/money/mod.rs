@@ -3,7 +3,6 @@
 mod backends;
 mod carriers;
 mod credit;
-mod custodian;
 mod dropped;
 mod failures;
 mod flood;
