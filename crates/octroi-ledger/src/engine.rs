@@ -211,8 +211,6 @@ pub(crate) enum ClaimState {
 pub(crate) enum Question {
     Cursor(String),
     Quote(PaymentHash),
-    /// Whether any of these is revoked.
-    Revoked(Vec<Revocation>),
 }
 
 /// Its answer.
@@ -220,7 +218,6 @@ pub(crate) enum Question {
 pub(crate) enum Reply {
     Cursor(Option<String>),
     Quote(QuoteState),
-    Revoked(bool),
 }
 
 /// Which accounts and counters to load.

@@ -149,7 +149,7 @@ impl Ledger {
     pub async fn settlement_cursor(&self, node: &str) -> Result<Option<String>, LedgerError> {
         match self.inner.shared.ask(Question::Cursor(node.to_owned())).await? {
             Reply::Cursor(cursor) => Ok(cursor),
-            Reply::Quote(_) | Reply::Revoked(_) => Err(misfit()),
+            Reply::Quote(_) => Err(misfit()),
         }
     }
 
@@ -228,34 +228,6 @@ impl Ledger {
         let Receipt::Claimed(claimed) = self.inner.shared.enter(entry).await? else { return Err(misfit()) };
         claim.stored &= claimed == ClaimState::Free;
         Ok(claimed)
-    }
-
-    /// Whether nothing can be held for a credential, for its owner, or for `owner`: what was given for it before must not be given
-    /// again either.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub async fn is_revoked(
-        &self,
-        token: Option<&TokenId>,
-        owner: Option<[u8; 32]>,
-    ) -> Result<bool, LedgerError> {
-        let shared = &self.inner.shared;
-        let account = match token {
-            Some(token) => self.balance(token).await?,
-            None => None,
-        };
-        let account_owner = account.and_then(|account| account.owner);
-        let mut asked: Vec<Revocation> =
-            token.into_iter().flat_map(|token| Revocation::touching(token, account_owner)).collect();
-        asked.extend(owner.map(Revocation::Owner));
-        if shared.authority() == Authority::Memory {
-            return Ok(shared.lock().revoked.has_any(&asked));
-        }
-        match shared.ask(Question::Revoked(asked)).await? {
-            Reply::Revoked(revoked) => Ok(revoked),
-            Reply::Cursor(_) | Reply::Quote(_) => Err(misfit()),
-        }
     }
 
     /// Revokes: from when this returns nothing can be held for it, on any gate. What is held already is not touched.
@@ -396,7 +368,7 @@ impl Ledger {
     pub async fn quote(&self, payment_hash: &PaymentHash) -> Result<QuoteState, LedgerError> {
         match self.inner.shared.ask(Question::Quote(*payment_hash)).await? {
             Reply::Quote(state) => Ok(state),
-            Reply::Cursor(_) | Reply::Revoked(_) => Err(misfit()),
+            Reply::Cursor(_) => Err(misfit()),
         }
     }
 

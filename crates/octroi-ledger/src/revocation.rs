@@ -88,11 +88,6 @@ impl Revoked {
         }
     }
 
-    /// Whether any of these is revoked.
-    pub(crate) fn has_any(&self, asked: &[Revocation]) -> bool {
-        asked.iter().any(|one| self.0.contains(one))
-    }
-
     /// Whether nothing may be held for this credential.
     pub(crate) fn covers(&self, token: &TokenId, owner: Option<[u8; 32]>) -> bool {
         !self.0.is_empty() && Revocation::touching(token, owner).any(|one| self.0.contains(&one))

@@ -37,10 +37,7 @@ impl Till {
         let request = request(sale);
         match self.settings.ledger.claim(key, request, SAME_CALL_WAIT).await {
             Ok(Claimed::New(claim)) => Ok(First::Yes(Some(claim))),
-            Ok(Claimed::Done(answer)) => {
-                self.still_good(sale, proof).await?;
-                Ok(First::No(answer))
-            }
+            Ok(Claimed::Done(answer)) => Ok(First::No(answer)),
             Ok(Claimed::Conflict) => {
                 let text = "another call was made under this Idempotency-Key; take a new one";
                 Err(Box::new(Refusal::new(Reason::IdempotencyConflict, text)))
@@ -56,27 +53,6 @@ impl Till {
             Err(error) => {
                 tracing::warn!(%error, "the ledger took no claim");
                 let text = "the ledger cannot say whether this call was made before; nothing was charged";
-                Err(Box::new(Refusal::new(Reason::LedgerUnavailable, text).retry_after(1)))
-            }
-        }
-    }
-
-    /// Whether who was answered may still be: a revocation ends what was sold before it, too.
-    ///
-    /// # Errors
-    /// It was revoked, or the ledger cannot say.
-    async fn still_good(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<(), Box<Refusal>> {
-        let token = self.shown(sale, proof).map(|verified| verified.token_id);
-        match self.settings.ledger.is_revoked(token.as_ref(), sale.owner).await {
-            Ok(false) => Ok(()),
-            Ok(true) => {
-                let text = "the operator has revoked what this call was paid with";
-                Err(Box::new(Refusal::new(Reason::ToolForbidden, text)))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the ledger cannot say what is revoked");
-                let text =
-                    "the ledger cannot say whether this answer may still be given; nothing was charged";
                 Err(Box::new(Refusal::new(Reason::LedgerUnavailable, text).retry_after(1)))
             }
         }

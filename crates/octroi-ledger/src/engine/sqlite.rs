@@ -155,7 +155,6 @@ impl Engine for SqliteEngine {
         Ok(match question {
             Question::Cursor(node) => Reply::Cursor(questions::cursor(&self.connection, node)?),
             Question::Quote(hash) => Reply::Quote(questions::quote_state(&self.connection, hash)?),
-            Question::Revoked(asked) => Reply::Revoked(questions::revoked(&self.connection, asked)?),
         })
     }
 

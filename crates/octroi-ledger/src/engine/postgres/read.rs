@@ -18,7 +18,6 @@ use crate::engine::records::{Ask, Cell, Given, Record};
 use crate::engine::{AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply};
 use crate::entry::{Quote, QuoteState};
 use crate::error::{OpenError, ReadError};
-use crate::revocation::Revocation;
 
 /// What is stored of accounts and counters.
 pub(super) async fn load(session: &mut Session, request: &LoadRequest) -> Result<Loaded, NotWritten> {
@@ -67,20 +66,7 @@ pub(super) async fn ask(session: &mut Session, question: &Question) -> Result<Re
             Reply::Cursor(rows.first().map(|row| row.try_get(0)).transpose()?)
         }
         Question::Quote(hash) => Reply::Quote(quote_state(session, hash).await?),
-        Question::Revoked(asked) => Reply::Revoked(revoked(session, asked).await?),
     })
-}
-
-async fn revoked(session: &mut Session, asked: &[Revocation]) -> Result<bool, NotWritten> {
-    for one in asked {
-        let (kind, subject) = one.code();
-        let kind = i16::try_from(kind).unwrap_or(i16::MAX);
-        let sql = "SELECT 1 FROM revocations WHERE kind = $1 AND subject = $2";
-        if !session.query(sql, &[&kind, &&subject[..]]).await?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 async fn quote_state(session: &mut Session, hash: &PaymentHash) -> Result<QuoteState, NotWritten> {

@@ -11,7 +11,6 @@ use super::rows::{ACCOUNT_COLUMNS, account_state};
 use crate::account::AccountRef;
 use crate::entry::{Quote, QuoteState};
 use crate::limit::CounterKey;
-use crate::revocation::Revocation;
 
 /// What is stored of accounts and counters.
 pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Loaded> {
@@ -109,17 +108,4 @@ pub(super) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqli
 pub(crate) fn backup(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
     Ok(())
-}
-
-/// Whether any of these is revoked.
-pub(super) fn revoked(connection: &Connection, asked: &[Revocation]) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM revocations WHERE kind = ?1 AND subject = ?2)";
-    let mut statement = connection.prepare_cached(sql)?;
-    for one in asked {
-        let (kind, subject) = one.code();
-        if statement.query_row(params![kind, subject], |row| row.get(0))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
