@@ -2,9 +2,11 @@
 //!
 //! One lock covers both, so that the order in which holds are decided is the order in which they are written.
 
-use std::collections::{HashMap, VecDeque};
+mod ops;
+
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use octroi_l402::TokenId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -13,92 +15,38 @@ use tokio::sync::{Notify, oneshot};
 use crate::MAX_LIMITS;
 use crate::account::{Balance, MAX_AMOUNT};
 use crate::accounts::Accounts;
-use crate::claim::{Answer, Claim, Claims, Here};
+use crate::claim::{Answer, Claims, Here};
 use crate::config::LedgerConfig;
 use crate::counters::Counters;
-use crate::engine::{
-    AccountState, Authority, ClaimState, Entry, HoldRow, Kept, LoadRequest, NOBODY, Question, Reply,
-};
-use crate::entry::{Credited, HoldRequest, OutboxRow, Pruned};
+use crate::engine::{AccountState, Authority, Entry, HoldRow, Kept, LoadRequest, NOBODY, Question, Reply};
+use crate::entry::HoldRequest;
 use crate::error::{HoldRefused, LedgerError};
 use crate::hold::{HoldCell, HoldTicket, OpenHold};
-use crate::id::{EntryId, IdSource, unix_ms};
+use crate::id::{IdSource, unix_ms};
 use crate::report::CallEnd;
 use crate::revocation::Revoked;
 use crate::tools::Tools;
 
+pub(crate) use ops::{HoldEnd, KeptAnswer, Op, Queue, QueuedEntry, QueuedLoad, QueuedQuestion, Receipt};
+
+/// How long the end of a hold waits for something to ride with.
+const RIDE: Duration = Duration::from_millis(2);
+/// So many ends are written without waiting for anything.
+const RIDERS_MAX: usize = 128;
+
+/// What the writer does, as far as those who queue something care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleep {
+    /// It looks at the queue before it sleeps again.
+    Awake,
+    /// It waits for something that what is queued can ride with.
+    Riding,
+    /// Nothing is queued.
+    Deep,
+}
+
 /// Pruning is asked for when this part of the bounds on kept answers has been kept.
 const PRUNE_PART: i64 = 16;
-
-/// Something for the writer to do.
-#[derive(Debug)]
-pub(crate) enum Op {
-    Hold(HoldTicket),
-    End(HoldEnd),
-    /// A hold that may have been written although its caller was told that it was not.
-    Undo(Arc<HoldCell>),
-    Entry(QueuedEntry),
-    Load(QueuedLoad),
-    Ask(QueuedQuestion),
-}
-
-/// The end of a hold, decided and not yet on disk.
-#[derive(Debug)]
-pub(crate) struct HoldEnd {
-    pub(crate) cell: Arc<HoldCell>,
-    pub(crate) captured: i64,
-    pub(crate) end: CallEnd,
-    pub(crate) at_ms: u64,
-    pub(crate) kept: Option<Box<KeptAnswer>>,
-}
-
-/// An answer to be written with the charge it belongs to.
-#[derive(Debug)]
-pub(crate) struct KeptAnswer {
-    pub(crate) claim: Claim,
-    pub(crate) answer: Answer,
-}
-
-impl HoldEnd {
-    /// What went back to the account.
-    pub(crate) fn given_back(&self) -> i64 {
-        self.cell.row.amount - self.captured
-    }
-}
-
-/// An entry on its way to the disk.
-#[derive(Debug)]
-pub(crate) struct QueuedEntry {
-    pub(crate) id: EntryId,
-    pub(crate) at_ms: u64,
-    pub(crate) entry: Entry,
-    /// `None`: nobody waits, and it is written sooner or later whatever happens.
-    pub(crate) reply: Option<oneshot::Sender<Result<Receipt, LedgerError>>>,
-}
-
-/// A look at the disk that is waited for.
-#[derive(Debug)]
-pub(crate) struct QueuedLoad {
-    pub(crate) request: LoadRequest,
-    pub(crate) reply: oneshot::Sender<Result<Vec<Balance>, LedgerError>>,
-}
-
-/// A question that is waited for.
-#[derive(Debug)]
-pub(crate) struct QueuedQuestion {
-    pub(crate) question: Question,
-    pub(crate) reply: oneshot::Sender<Result<Reply, LedgerError>>,
-}
-
-/// The answer to an entry.
-#[derive(Clone, Debug)]
-pub(crate) enum Receipt {
-    Written,
-    Credited(Credited),
-    Claimed(ClaimState),
-    Outbox(Vec<OutboxRow>),
-    Pruned(Pruned),
-}
 
 /// Whether the ledger writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +70,8 @@ pub(crate) struct State {
     /// Empty where the database decides.
     pub(crate) revoked: Revoked,
     claims: Claims,
-    pub(crate) queue: VecDeque<Op>,
+    pub(crate) queue: Queue,
+    writer: Sleep,
     /// Holds that have not ended on disk, and other operations not yet answered.
     pub(crate) in_flight: usize,
     pub(crate) condition: Condition,
@@ -226,7 +175,8 @@ impl Shared {
             counters: Counters::new(config.cached_accounts),
             revoked,
             claims: Claims::default(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
+            writer: Sleep::Awake,
             in_flight: 0,
             condition: Condition::Writing,
             waiters: HashMap::new(),
@@ -310,10 +260,8 @@ impl Shared {
             bill: request.bill.map(Into::into),
         };
         let cell = Arc::new(HoldCell::new(row));
-        state.queue.push_back(Op::Hold(HoldTicket(Arc::clone(&cell))));
         state.in_flight += 1;
-        drop(guard);
-        self.work.notify_one();
+        self.push(guard, Op::Hold(HoldTicket(Arc::clone(&cell))));
         Ok(OpenHold::new(cell, Arc::clone(self), left))
     }
 
@@ -338,9 +286,7 @@ impl Shared {
         }
         let end = HoldEnd { cell: Arc::clone(cell), captured, end, at_ms: unix_ms(), kept };
         state.give_back(&end);
-        state.queue.push_back(Op::End(end));
-        drop(state);
-        self.work.notify_one();
+        self.push(state, Op::End(end));
     }
 
     /// Queues an entry and waits for its answer.
@@ -351,10 +297,9 @@ impl Shared {
             let mut state = self.state.lock();
             state.admit(self.queue)?;
             let id = state.ids.next(at_ms);
-            state.queue.push_back(Op::Entry(QueuedEntry { id, at_ms, entry, reply: Some(reply) }));
             state.in_flight += 1;
+            self.push(state, Op::Entry(QueuedEntry { id, at_ms, entry, reply: Some(reply) }));
         }
-        self.work.notify_one();
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -366,9 +311,7 @@ impl Shared {
         }
         let at_ms = unix_ms();
         let id = state.ids.next(at_ms);
-        state.queue.push_back(Op::Entry(QueuedEntry { id, at_ms, entry, reply: None }));
-        drop(state);
-        self.work.notify_one();
+        self.push(state, Op::Entry(QueuedEntry { id, at_ms, entry, reply: None }));
     }
 
     /// Claims a call for this gate, as far as this gate knows.
@@ -400,10 +343,9 @@ impl Shared {
         {
             let mut state = self.state.lock();
             state.admit(self.queue)?;
-            state.queue.push_back(Op::Ask(QueuedQuestion { question, reply }));
             state.in_flight += 1;
+            self.push(state, Op::Ask(QueuedQuestion { question, reply }));
         }
-        self.work.notify_one();
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -413,34 +355,61 @@ impl Shared {
         {
             let mut state = self.state.lock();
             state.admit(self.queue)?;
-            state.queue.push_back(Op::Load(QueuedLoad { request, reply }));
             state.in_flight += 1;
+            self.push(state, Op::Load(QueuedLoad { request, reply }));
         }
-        self.work.notify_one();
         answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Queues an operation, and wakes the writer if it sleeps and this is worth it.
+    fn push(&self, mut state: MutexGuard<'_, State>, op: Op) {
+        let waited_for = state.queue.push(op);
+        let wakes = match state.writer {
+            Sleep::Awake => false,
+            Sleep::Riding => waited_for || state.queue.len() >= RIDERS_MAX,
+            Sleep::Deep => true,
+        };
+        if wakes {
+            state.writer = Sleep::Awake;
+        }
+        drop(state);
+        if wakes {
+            self.work.notify_one();
+        }
     }
 
     /// For the writer: waits for something to do, at most for `patience`, and takes at most `most` of it.
     pub(crate) fn take_work(&self, most: usize, patience: Option<Duration>) -> (Vec<Op>, Condition) {
         let mut state = self.state.lock();
-        while state.queue.is_empty() && state.condition != Condition::Closing {
-            match patience {
-                None => self.work.wait(&mut state),
-                Some(patience) => {
-                    if self.work.wait_for(&mut state, patience).timed_out() {
-                        break;
+        let mut riding: Option<Instant> = None;
+        while state.queue.waited_for() == 0 && state.condition != Condition::Closing {
+            if state.queue.is_empty() {
+                state.writer = Sleep::Deep;
+                match patience {
+                    None => self.work.wait(&mut state),
+                    Some(patience) => {
+                        if self.work.wait_for(&mut state, patience).timed_out() {
+                            break;
+                        }
                     }
+                }
+            } else {
+                // Ends of holds: the next hold takes them along, unless none comes for a while.
+                let over = *riding.get_or_insert_with(|| Instant::now() + RIDE);
+                state.writer = Sleep::Riding;
+                if state.queue.len() >= RIDERS_MAX || self.work.wait_until(&mut state, over).timed_out() {
+                    break;
                 }
             }
         }
-        let count = most.min(state.queue.len());
-        (state.queue.drain(..count).collect(), state.condition.clone())
+        state.writer = Sleep::Awake;
+        (state.queue.take(most), state.condition.clone())
     }
 
     /// For the writer: waits for `patience`, or until it is to close.
     pub(crate) fn pause(&self, patience: Duration) -> Condition {
         let mut state = self.state.lock();
-        let over = std::time::Instant::now() + patience;
+        let over = Instant::now() + patience;
         while state.condition != Condition::Closing && !self.work.wait_until(&mut state, over).timed_out() {}
         state.condition.clone()
     }
@@ -460,7 +429,7 @@ impl Shared {
         let left = {
             let mut state = self.state.lock();
             state.condition = Condition::Closed;
-            std::mem::take(&mut state.queue)
+            state.queue.take_all()
         };
         drop(left);
         self.closed.notify_waiters();

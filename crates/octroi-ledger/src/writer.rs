@@ -127,7 +127,7 @@ impl<E: Engine> Writer<E> {
 
     fn abandon(&mut self) -> Condition {
         self.unended.clear();
-        let left = std::mem::take(&mut self.shared.lock().queue);
+        let left = self.shared.lock().queue.take_all();
         // Outside the lock: what goes with them takes it.
         drop(left);
         Condition::Closing
@@ -284,7 +284,7 @@ impl<E: Engine> Writer<E> {
         if state.condition == Condition::Writing {
             state.condition = Condition::Failing(reason.to_owned());
         }
-        let queued = std::mem::take(&mut state.queue);
+        let queued = state.queue.take_all();
         for op in ops.into_iter().chain(queued) {
             match op {
                 Op::Hold(ticket) => {
