@@ -38,7 +38,7 @@ const READY: usize = 16;
 /// How long a stock may take to be filled.
 const STOCK_WAIT: Duration = Duration::from_secs(60);
 /// Paid calls of each row.
-const PAID_CALLS: usize = 200;
+const PAID_CALLS: usize = 64;
 /// Callers that pay at once.
 const PAYERS: [usize; 2] = [1, 16];
 /// The most for routing; the one hop there is takes nothing.
@@ -120,10 +120,25 @@ async fn measure(binary: &Path) -> Measured<Vec<Row>> {
 
 /// Challenges of a gate whose node is another program.
 async fn outside(binary: &Path, upstream: &Upstream, backend: &str, ready: usize) -> Measured<Row> {
-    let failed = "the node's API";
     let store = StoreDir::temporary().map_err(Failure::of("a folder for the nodes"))?;
     let Pair { payee, payer } = Pair::start(store).await.map_err(Failure::of("the nodes"))?;
-    let folder = payer.store.path();
+    let row = challenges_of(binary, upstream, backend, ready, &payee, payer.store.path()).await;
+    // Before their folder goes.
+    payee.stop().await;
+    payer.node.stop().await;
+    row
+}
+
+async fn challenges_of(
+    binary: &Path,
+    upstream: &Upstream,
+    backend: &str,
+    ready: usize,
+    payee: &Arc<EmbeddedNode>,
+    folder: &Path,
+) -> Measured<Row> {
+    let failed = "the node's API";
+    let payee = Arc::clone(payee);
     if backend == "phoenixd" {
         // Its API is the wallet's of the testkit, and is as fast as it is.
         let password = Password::new("of the benchmark");
@@ -237,9 +252,10 @@ impl Gate {
         let config = format!(
             "listen = \"127.0.0.1:0\"\n[ledger]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"error\"\n\
              [lightning]\nnetwork = \"regtest\"\n{node}\
-             invoices = {{ ready = {ready}, per_network = \"100000/m\", per_class = \"100000/m\" }}\n\
+             invoices = {{ ready = {ready}, per_network = \"6000/m\", per_class = \"6000/m\" }}\n\
              [mcp_server]\nupstream = \"http://{upstream}/mcp\"\nchallenge = \"http\"\n\
-             [mcp_server.auth.payment]\npricing = {{ {PAID} = {{ sats = 1 }} }}\n",
+             [mcp_server.auth.payment]\nfailed_payments = {{ free = 10000 }}\n\
+             pricing = {{ {PAID} = {{ sats = 1 }} }}\n",
             ledger.display()
         );
         fs::write(&file, config).map_err(Failure::of("gate.toml"))?;
