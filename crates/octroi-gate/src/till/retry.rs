@@ -77,6 +77,11 @@ impl Till {
                     return None;
                 }
                 let verified = verified().filter(|verified| verified.terms.calls == Some(1))?;
+                // One that could stand for its owner's token, and need not: nobody asked for one that is good once.
+                let beside_token = verified.terms.vouched_principal.is_some() && !sale.vouched_for;
+                if beside_token && !sale.rule.selling.single_use {
+                    return None;
+                }
                 let token = verified.token_id;
                 Some(key(b"a credential's one call", &[service, token.as_bytes(), &request(sale)]))
             }

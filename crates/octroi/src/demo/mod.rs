@@ -48,14 +48,14 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
 }
 
 async fn demo(args: &DemoArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let show = Show::new(args.json);
+    let show = Show::new(args.json, args.keep);
     show.beginning();
     let world = World::start().await?;
     show.ready(&world);
     let walked = journey::walk(&world, &show).await;
     let ended = match walked {
         Ok(()) => {
-            show.end(args.keep);
+            show.end(&world);
             if args.keep {
                 stop_signal().await;
             }

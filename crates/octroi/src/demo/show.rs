@@ -1,5 +1,7 @@
 //! What the demo prints: for a person, or one JSON object per event.
 
+use std::cell::RefCell;
+use std::io::Write as _;
 use std::time::Duration;
 
 use octroi_agent::Exchange;
@@ -11,8 +13,14 @@ use super::world::World;
 const SHOWN_MAX: usize = 96;
 
 /// Prints the demo.
+///
+/// Where it keeps running, nobody is told the way in before its own journey is over: each step is checked to the satoshi, and
+/// another caller with the same token would be in its way.
 pub(super) struct Show {
     json: bool,
+    keep: bool,
+    /// Events that follow the first, until that is told.
+    held: RefCell<Vec<Value>>,
 }
 
 /// One step of the journey, as it is shown.
@@ -32,8 +40,8 @@ pub(super) struct StepReport<'a> {
 }
 
 impl Show {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+    pub(super) fn new(json: bool, keep: bool) -> Self {
+        Self { json, keep, held: RefCell::default() }
     }
 
     pub(super) fn beginning(&self) {
@@ -47,7 +55,9 @@ impl Show {
     /// The first event: where everything is.
     pub(super) fn ready(&self, world: &World) {
         if self.json {
-            println!("{}", ready(world));
+            if !self.keep {
+                say(&ready(world));
+            }
             return;
         }
         println!("\n  gate      {}", world.gate);
@@ -58,13 +68,19 @@ impl Show {
         for line in world.config_text.lines() {
             println!("  | {line}");
         }
-        println!("\nFor the commands below:\n\n  GATE={}\n  TOKEN={}", world.gate, world.token);
-        println!("  WALLET={}  PASSWORD={}", world.wallet.url, world.wallet_password);
+    }
+
+    fn event(&self, event: Value) {
+        if self.keep {
+            self.held.borrow_mut().push(event);
+        } else {
+            say(&event);
+        }
     }
 
     pub(super) fn step(&self, number: usize, step: &StepReport<'_>) {
         if self.json {
-            println!("{}", step_json(number, step));
+            self.event(step_json(number, step));
             return;
         }
         println!("\n{number}. {}", step.title);
@@ -78,7 +94,7 @@ impl Show {
 
     pub(super) fn ledger(&self, report: &Value, sound: bool) {
         if self.json {
-            println!("{}", json!({"event": "ledger", "report": report, "sound": sound}));
+            self.event(json!({"event": "ledger", "report": report, "sound": sound}));
             return;
         }
         println!("\nThe ledger:");
@@ -97,17 +113,29 @@ impl Show {
         println!("   every promise checked:  {}", if sound { "holds" } else { "BROKEN" });
     }
 
-    pub(super) fn end(&self, keep: bool) {
+    /// Everything went as announced.
+    pub(super) fn end(&self, world: &World) {
         if self.json {
-            println!("{}", json!({"event": "done", "keep": keep}));
-        } else if keep {
+            let done = json!({"event": "done", "keep": self.keep});
+            if self.keep {
+                say(&ready(world));
+            }
+            self.held.take().iter().chain([&done]).for_each(say);
+        } else if self.keep {
             println!(
-                "\nEverything went as announced and keeps running. Try the commands above; stop with Ctrl-C."
+                "\nEverything went as announced and keeps running. Try the commands above with these; stop with Ctrl-C.\n"
             );
+            println!("  GATE={}\n  TOKEN={}", world.gate, world.token);
+            println!("  WALLET={}  PASSWORD={}", world.wallet.url, world.wallet_password);
         } else {
             println!("\nEverything went as announced. `octroi demo --keep` leaves it running.");
         }
     }
+}
+
+/// One line. Whoever reads the first and no more may do so.
+fn say(event: &Value) {
+    let _ = writeln!(std::io::stdout(), "{event}");
 }
 
 fn ready(world: &World) -> Value {

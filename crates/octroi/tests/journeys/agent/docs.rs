@@ -36,7 +36,7 @@ async fn demo() -> (Child, String) {
             said.push('\n');
         }
     }
-    // The journey that it makes itself goes on; nobody reads of it.
+    // What else it says nobody reads.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     (demo, said)
 }

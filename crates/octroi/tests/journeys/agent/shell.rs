@@ -62,11 +62,10 @@ async fn an_agent_pays_over_nostr_wallet_connect() {
     let wallet = nwc::connect(Arc::clone(&market.payer.node) as _, &nwc::Terms::default()).await.unwrap();
     let owner = Owner::poor();
     std::fs::write(owner.file("wallet"), &wallet.api.credential).unwrap();
-    let file = format!("file:{}", owner.file("wallet").display());
-    let call = ["call", &market.gate.url, "data_query", "--arg", "query=carts", "--wallet", &file];
+    let call = ["call", &market.gate.url, "data_query", "--arg", "query=carts"];
     let (code, out, err) = owner.run(&call).await;
     assert!(code == 0 && out.contains("north 41 carts") && err.contains("paid 1.7 sats"), "{out}{err}");
-    let (code, out, err) = owner.run(&["wallet", "balance", "--json", "--wallet", &file]).await;
+    let (code, out, err) = owner.run(&["wallet", "balance", "--json"]).await;
     assert!(code == 0 && out.contains("outbound_msat"), "{out}{err}");
     drop(wallet);
     let (code, out, err) = owner.run(&call).await;

@@ -1,6 +1,7 @@
 //! A gate with a Lightning node of its own, and somebody on the other end of a channel who pays.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use octroi_l402::Msat;
 use octroi_lightning::{LightningNode, Payment};
@@ -120,7 +121,17 @@ pub(crate) fn node(gate: &Gate) -> (String, std::net::SocketAddr) {
     (text(&lightning["id"]), text(&lightning["listen"][0]).parse().unwrap())
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody is given for a minute who does not ask for it by number.
+///
+/// A connection that was closed from this end keeps the port (RFC 9293 §3.6, TIME-WAIT): the system gives it to nobody who asks
+/// for any port, and lets a listener that names it have it.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut there = TcpStream::connect(address).unwrap();
+    let (here, _) = listener.accept().unwrap();
+    drop(here);
+    // Its end is seen before this one is closed, so that it is the port's own end that waits.
+    assert_eq!(there.read(&mut [0]).unwrap(), 0);
+    address.port()
 }
