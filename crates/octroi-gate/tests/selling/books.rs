@@ -7,7 +7,7 @@ use std::time::Duration;
 use octroi_gate::reconcile::{Acted, Bookkeeper, FindingKind, ReconcileSettings, Reconciliation};
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use octroi_ledger::{AccountRef, HoldRequest, Ledger, LedgerConfig, Quote, Settlement, Unit};
-use octroi_lightning::{NodeError, Settled};
+use octroi_lightning::{LightningNode, NodeError, Settled};
 use tempfile::TempDir;
 
 use crate::node::ScriptedNode;
@@ -77,7 +77,7 @@ impl Books {
             amount: Msat::new(msat),
             settled_at,
             cursor: None,
-            node: "scripted".to_owned(),
+            node: self.node.ledger_name(),
         };
         self.ledger.credit_payment(settlement).await.expect("a credit");
     }
