@@ -13,10 +13,11 @@ use octroi_mcp::headers::SESSION_ID;
 
 use crate::access::{Asking, Who};
 use crate::body::{GateBody, Watch};
+use crate::clock::unix_seconds;
 use crate::credentials;
 use crate::exchange::{forward, is_event_stream};
 use crate::forward::clean_reply;
-use crate::gate::{Gate, unix_seconds};
+use crate::gate::Gate;
 use crate::policy::OPEN;
 use crate::reason::Reason;
 use crate::refusal::Refusal;

@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method};
@@ -16,6 +15,7 @@ use octroi_mcp::method::{self, Subject};
 
 use crate::access::{Asking, Who};
 use crate::charge::Charge;
+use crate::clock::{unix_millis, unix_seconds};
 use crate::counters::Counters;
 use crate::credentials::{self, Carriers, Presented, TokenScheme};
 use crate::desk::IdentityDesk;
@@ -325,13 +325,4 @@ fn named(subject: Subject<'_>) -> (SubjectKind, &str) {
         Subject::Resource(uri) => (SubjectKind::Resource, uri),
         Subject::Prompt(name) => (SubjectKind::Prompt, name),
     }
-}
-
-pub(crate) fn unix_seconds() -> u64 {
-    unix_millis() / 1000
-}
-
-pub(crate) fn unix_millis() -> u64 {
-    // A clock before 1970 makes every credential look not yet expired but every token not yet valid: closed enough.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
 }

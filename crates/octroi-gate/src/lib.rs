@@ -11,6 +11,7 @@ mod body;
 #[cfg(feature = "cedar")]
 pub mod cedar;
 mod charge;
+mod clock;
 mod counters;
 pub mod credentials;
 pub mod customers;

@@ -9,7 +9,8 @@ use octroi_mcp::json as raw_json;
 use octroi_mcp::lists::{self, Edit, List};
 use serde_json::{Value, json};
 
-use crate::gate::{Gate, unix_seconds};
+use crate::clock::unix_seconds;
+use crate::gate::Gate;
 use crate::own_tools;
 use crate::parts::ListStyle;
 use crate::policy::{Rule, SubjectKind};

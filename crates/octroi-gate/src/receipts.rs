@@ -1,7 +1,7 @@
 //! Receipts: what a paid reply carries so that its payer can prove what the call cost.
 
+use crate::clock::unix_seconds;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use octroi_l402::receipt::Payer;
 use octroi_l402::{Receipt, ReceiptKey};
@@ -105,7 +105,7 @@ impl Draft {
         let Self { desk, service, tool, payer, arguments_sha256 } = self;
         let receipt = Receipt {
             iss: desk.issuer.clone(),
-            iat: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+            iat: unix_seconds(),
             jti: call.to_string(),
             service,
             tool,

@@ -29,9 +29,10 @@ use tower_service::Service;
 
 use crate::bodiless;
 use crate::body::{BoxError, GateBody};
+use crate::clock::unix_seconds;
 use crate::credentials::{self, TokenScheme};
 use crate::exchange::Exchange;
-use crate::gate::{Admission, Call, Gate, unix_seconds};
+use crate::gate::{Admission, Call, Gate};
 use crate::listing::Reader;
 use crate::own_tools;
 use crate::reason::Reason;

@@ -13,9 +13,10 @@ mod ready;
 mod settle;
 mod tend;
 
+use crate::clock::{unix_millis, unix_seconds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use octroi_l402::{Msat, PaymentHash};
 use octroi_lightning::{Balances, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError};
@@ -281,12 +282,4 @@ impl InvoiceDesk {
     pub fn in_stock(&self) -> usize {
         self.ready.len()
     }
-}
-
-fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
-}
-
-fn unix_seconds() -> u64 {
-    unix_millis() / 1000
 }

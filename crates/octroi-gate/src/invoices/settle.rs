@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use octroi_ledger::{Credited, Ledger, Settlement};
 use octroi_lightning::NodeError;
 
-use super::{InvoiceDesk, unix_seconds};
+use super::InvoiceDesk;
+use crate::clock::unix_seconds;
 
 /// How long to wait before asking again after the first failure; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use super::alert::Alert;
 use super::ready::Order;
-use super::{INVOICE_WAIT, InvoiceDesk, unix_seconds};
+use super::{INVOICE_WAIT, InvoiceDesk};
+use crate::clock::unix_seconds;
 
 /// Most invoices made ahead at the same time; the rest follows.
 const AHEAD_AT_ONCE: usize = 4;

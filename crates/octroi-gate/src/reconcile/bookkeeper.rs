@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use octroi_ledger::Ledger;
 use octroi_lightning::LightningNode;
 use parking_lot::Mutex;
 
 use super::{Acted, FindingKind, ReconcileError, Reconciliation, Scope, act, examine};
+use crate::clock::unix_seconds;
 
 /// Each look reaches so far behind the last one: a node's clock is not this one's.
 const OVERLAP: Duration = Duration::from_secs(3_600);
@@ -157,8 +158,4 @@ fn tell(found: &Reconciliation) {
             tracing::warn!(%kind, count, "the books do not agree; see octroi ledger reconcile");
         }
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::work::challenge_json;
 use super::{BearerToken, Failing, Failure, Problem, Sale, Till, Trouble, Wish};
-use crate::gate::unix_millis;
+use crate::clock::unix_millis;
 use crate::invoices::{Asker, EntryError, NoInvoice, Order};
 use crate::reason::Reason;
 use crate::refusal::Refusal;

@@ -22,9 +22,9 @@ use octroi_ledger::{AccountRef, Answer, HoldRefused, HoldRequest, Ledger, Unit};
 use octroi_mcp::digest::arguments_digest;
 
 use crate::charge::Charge;
+use crate::clock::unix_millis;
 use crate::credentials::Proof;
 use crate::customers::Customers;
-use crate::gate::unix_millis;
 use crate::invoices::{EntryDesk, InvoiceDesk};
 use crate::reason::Reason;
 use crate::receipts::{self, Draft, ReceiptDesk};

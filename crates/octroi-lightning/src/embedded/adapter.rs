@@ -10,6 +10,7 @@ use octroi_l402::{Msat, PaymentHash};
 
 use super::{EmbeddedNode, Inner, payment_id, storage, unsigned};
 use crate::node::{msat, unix_now};
+use crate::paying::amount;
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
     NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, Treasury, bolt11,
@@ -221,8 +222,4 @@ fn channel(details: &ChannelDetails) -> Result<Channel, NodeError> {
 
 fn sum(parts: impl Iterator<Item = u64>) -> Result<Msat, NodeError> {
     amount(parts.fold(0, u64::saturating_add))
-}
-
-fn amount(unsigned: u64) -> Result<Msat, NodeError> {
-    msat(unsigned).ok_or_else(|| NodeError::BadReply("an amount beyond all bitcoin".to_owned()))
 }

@@ -9,8 +9,9 @@ mod reply;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::clock::unix_seconds;
 use futures_util::{StreamExt, stream};
 use octroi_ledger::{Ledger, LedgerError, OutboxRow, Told};
 use reply::{Later, Verdict, judge, retry_after};
@@ -174,13 +175,13 @@ impl StripeTeller {
                 let wait = PAUSE_MIN.saturating_mul(1 << row.tries.min(9)).min(PAUSE_MAX);
                 let wait = later.after.map_or(wait, |asked| asked.min(ASKED_MAX).max(wait));
                 let doubtful = later.doubtful || row.doubtful_since.is_some();
-                Told::Later { at: now().saturating_add(wait.as_secs()), why: later.why, doubtful }
+                Told::Later { at: unix_seconds().saturating_add(wait.as_secs()), why: later.why, doubtful }
             }
         }
     }
 
     async fn tell(&self, row: OutboxRow) -> (OutboxRow, Verdict) {
-        let verdict = match too_late(&row, now()) {
+        let verdict = match too_late(&row, unix_seconds()) {
             Some(why) => Verdict::Refused(why.to_owned()),
             None => self.send(&row).await,
         };
@@ -240,8 +241,4 @@ fn too_late(row: &OutboxRow, now: u64) -> Option<&'static str> {
     let doubtful = row.doubtful_since.is_some_and(|since| since.saturating_add(DOUBT_SECONDS) < now);
     doubtful
         .then_some("an earlier try may have arrived, and Stripe no longer tells: look at the meter's events")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
