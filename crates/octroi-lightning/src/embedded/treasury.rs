@@ -1,7 +1,7 @@
 //! The embedded node's coins and channels, for its operator.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use ldk_node::bitcoin::{Address, FeeRate};
@@ -39,6 +39,7 @@ impl Treasury for EmbeddedNode {
 
     async fn withdraw(&self, withdrawal: Withdrawal) -> Result<String, NodeError> {
         self.sync().await?;
+        next_second().await;
         let (sent, before) = self.run(move |inner| Ok((withdraw(inner, &withdrawal)?, coins(inner)))).await?;
         self.seen(&sent, before).await;
         Ok(sent)
@@ -64,6 +65,14 @@ impl EmbeddedNode {
             );
         }
     }
+}
+
+/// Waits until the clock shows another second. ldk-node takes whatever entered bitcoind's mempool in the second of the newest
+/// transaction it has seen for something it has already told the wallet of, and would never tell it of one sent in that second.
+async fn next_second() {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let gone = Duration::from_nanos(since_epoch.subsec_nanos().into());
+    tokio::time::sleep(Duration::from_secs(1).saturating_sub(gone)).await;
 }
 
 fn coins(inner: &Inner) -> u64 {
