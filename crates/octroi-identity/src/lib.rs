@@ -34,6 +34,7 @@ pub mod metadata;
 mod provider;
 mod revocation;
 mod secret;
+mod setup_error;
 mod signing;
 mod terms;
 mod token;
@@ -45,7 +46,7 @@ pub use caller::{
     Actor, Binding, Caller, CallerField, CallerKind, NameSet, Names, Organisation, UnknownField,
 };
 pub use client_auth::ClientAuth;
-pub use config::{IdentityConfig, SetupError};
+pub use config::IdentityConfig;
 pub use dpop::{CheckedProof, DpopConfig, DpopVerifier, ProofError, ShownProof};
 pub use error::{ClaimName, InvalidToken, TokenError, Unverifiable};
 pub use exchange::{
@@ -58,6 +59,7 @@ pub use provider::{
 };
 pub use revocation::TooManyRevocations;
 pub use secret::Secret;
+pub use setup_error::SetupError;
 pub use signing::{CallerSigner, KeyError, RotationError, SignerSettings, SigningKey, SigningKeys};
 pub use trusted::{Pattern, TrustedIssuer};
 pub use verifier::Verifier;

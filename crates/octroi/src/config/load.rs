@@ -6,7 +6,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::outside::read_text;
-use super::reader::{Report, Section};
+use super::reader::Section;
+use super::report::Report;
 use super::tree::{self, FILE_BYTES_MAX, Origin};
 use super::{
     Config, ConfigArgs, Format, Mistake, Mistakes, Outside, Place, Process, ServerConfig, overrides, read,

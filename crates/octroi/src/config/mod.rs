@@ -24,6 +24,7 @@ mod overrides;
 mod powers;
 mod read;
 mod reader;
+mod report;
 mod secret;
 mod server;
 mod tree;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 use super::ConfigArgs;
-use super::reader::Report;
+use super::report::Report;
 use super::tree::{DEPTH_MAX, Entry, Node, Origin, Table, Value, parse_toml_value};
 
 const PREFIX: &str = "OCTROI_";

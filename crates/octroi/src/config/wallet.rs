@@ -5,7 +5,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::outside::read_text;
-use super::reader::{Report, Section};
+use super::reader::Section;
+use super::report::Report;
 use super::tree::{self, FILE_BYTES_MAX};
 use super::{Format, LightningConfig, Mistake, Mistakes, Outside, Place, Process, read};
 

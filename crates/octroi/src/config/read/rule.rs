@@ -7,7 +7,8 @@ use octroi_gate::policy::{Selling, Standing};
 use octroi_gate::price::Price;
 
 use super::super::RateLimit;
-use super::super::reader::{Field, Section, Spot, shortened};
+use super::super::reader::{Field, Section, shortened};
+use super::super::report::Spot;
 use super::identity::scopes;
 use super::price::price;
 
