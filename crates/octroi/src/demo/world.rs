@@ -3,9 +3,10 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use octroi_agent::{Agent, Budget, Secret, WorkPolicy};
-use octroi_lightning::{LightningNode, Password};
+use octroi_lightning::{LightningNode, NodeError, Password};
 use octroi_testkit::issuer::{Issuer, TokenSpec};
 use octroi_testkit::nodes::{Payer, StoreDir};
 use octroi_testkit::upstream::sample::Sample;
@@ -22,6 +23,10 @@ use crate::wiring::Gate;
 const SCOPES: [&str; 1] = ["images:read"];
 /// What the agent may spend in the whole demo.
 const BUDGET: Budget = Budget { per_call_msat: 10_000, total_msat: 5_000_000 };
+/// How long the gate's end of the channel may take to be ready once the agent's is.
+const CHANNEL_WAIT: Duration = Duration::from_secs(60);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long the agent's access token is good.
 const TOKEN_TTL_SECONDS: u64 = 24 * 3600;
 
@@ -53,6 +58,14 @@ pub(super) struct World {
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Waits until a node can be paid.
+async fn receives(node: &dyn LightningNode) -> Result<(), NodeError> {
+    while node.info().await?.usable_channels == 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
 impl World {
     /// Starts everything.
     pub(super) async fn start() -> Result<Self, Failure> {
@@ -67,6 +80,7 @@ impl World {
         let admin = gate.admin_address().ok_or("the gate has no operator's pages")?;
         let node = gate.node.as_ref().ok_or("the gate has no Lightning node")?.handle();
         payer.open_channel(&node.info().await?.id, node_address).await?;
+        tokio::time::timeout(CHANNEL_WAIT, receives(node.as_ref())).await??;
 
         let gate_url = format!("http://{address}/mcp");
         let spec = TokenSpec::new("agent-7", &gate_url).scopes(&SCOPES).ttl_seconds(TOKEN_TTL_SECONDS);

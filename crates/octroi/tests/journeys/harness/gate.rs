@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use octroi_testkit::nodes::StoreDir;
 use serde_json::Value;
 
 use super::PATIENCE;
+
+/// How often a page is looked at while something is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What the gate says of its own doings; its libraries only what matters.
 const LOG: &str = "log.level=info,octroi=trace";
@@ -172,6 +176,21 @@ impl Gate {
     /// Its metrics, as text.
     pub(crate) async fn metrics(&self) -> String {
         reqwest::get(format!("{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until its node's end of a channel carries payments: the other end knows a moment earlier.
+    pub(crate) async fn channel_usable(&self) {
+        super::soon(async {
+            loop {
+                let reply = reqwest::get(format!("{}/lightning", self.admin)).await.unwrap();
+                let page: Value = reply.json().await.unwrap();
+                if page["node"]["usable_channels"].as_u64().is_some_and(|usable| usable > 0) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+        .await;
     }
 
     /// The id of its process.

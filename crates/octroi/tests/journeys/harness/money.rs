@@ -83,6 +83,7 @@ allow_private_addresses = true
         let gate = Launch::new(&config, args).start().await;
         let (id, address) = node(&gate);
         payer.open_channel(&id, address).await.unwrap();
+        gate.channel_usable().await;
         let caller = Caller::of(&gate);
         Self { payer, issuer, sample, gate, caller }
     }
@@ -97,6 +98,7 @@ allow_private_addresses = true
         let (id, address) = node(&self.gate);
         self.payer.node.connect(&id, address).await.unwrap();
         self.payer.node.channel_usable(&id, PATIENCE).await.unwrap();
+        self.gate.channel_usable().await;
     }
 
     /// Pays an invoice.

@@ -30,6 +30,7 @@ async fn meet(payer: &Payer, gate: &Gate) {
         payer.node.sync().await.unwrap();
         payer.open_channel(&id, address).await.unwrap();
     }
+    gate.channel_usable().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +41,7 @@ async fn an_encrypted_node_survives_kills_while_it_writes() {
     let mut gate = Launch::new(&embedded(&payer, &sample.url(), lines, SELLING), &[]).start().await;
     let (id, address) = node(&gate);
     payer.open_channel(&id, address).await.unwrap();
+    gate.channel_usable().await;
     for round in 1..=ROUNDS {
         let caller = Caller::of(&gate);
         let before = query(&caller).send().await.challenge();
