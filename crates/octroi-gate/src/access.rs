@@ -6,17 +6,18 @@ use std::sync::Arc;
 use http::Method;
 use octroi_identity::Caller;
 
-use crate::credentials::{Presented, Proof, Token, TokenScheme};
+use crate::credentials::{Presented, Token, TokenScheme};
 use crate::desk::{Needs, Shown};
 use crate::gate::Gate;
 use crate::policy::{Judgement, Question, Rule, SubjectKind};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::till::Vouch;
+use crate::till::{Tender, Vouch};
 
 /// A request, as far as it matters who makes it.
 pub(crate) struct Asking<'a> {
     pub(crate) presented: &'a Presented<'a>,
+    pub(crate) tender: &'a Tender<'a>,
     pub(crate) method: &'a Method,
     pub(crate) rule: &'a Rule,
     /// What is called, where the rules speak of it.
@@ -141,9 +142,8 @@ impl Gate {
 
     /// The access token that the credential stands for which was shown in its place, where the rule lets it.
     fn vouch(&self, asking: &Asking<'_>) -> Option<Arc<Vouch>> {
-        let Some(Proof::Credential(credential)) = &asking.presented.proof else { return None };
         let (_, name) = asking.subject.filter(|_| self.may_vouch(asking.rule))?;
-        self.till()?.vouch(credential, (&self.service, name, asking.arguments), asking.now)
+        self.till()?.vouch(asking.tender, (&self.service, name, asking.arguments), asking.now)
     }
 
     /// Whether credentials for such a call may stand for an access token: only where one makes a difference.

@@ -22,6 +22,7 @@ use crate::policy::OPEN;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::service::{Inner, InnerBody};
+use crate::till::Tender;
 
 /// Passes on a request without a message: no price. A token that is shown must be good all the same.
 pub(crate) async fn pass<S, B, R>(
@@ -74,8 +75,9 @@ async fn admit(
     let presented = credentials::read_headers(&parts.headers, gate.carriers)
         .map_err(|error| Refusal::new(Reason::MalformedRequest, error.to_string()))?;
     let method = &parts.method;
+    let (rule, tender) = (&OPEN, &Tender::new(None));
     let asking =
-        Asking { presented: &presented, method, rule: &OPEN, subject: None, arguments: None, peer, now };
+        Asking { presented: &presented, tender, method, rule, subject: None, arguments: None, peer, now };
     let Who { caller, .. } = gate.admit(&asking).await?;
     let token = presented.token.as_ref().map(|token| &*token.text);
     let authorization = gate.authorization(caller.as_ref(), token, now).await?;

@@ -30,7 +30,7 @@ use crate::price::Price;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::sessions::{Session, Sessions};
-use crate::till::{BearerToken, Sale, Till, Vouch};
+use crate::till::{BearerToken, Sale, Tender, Till, Vouch};
 
 /// The gate in front of one MCP server.
 pub struct Gate {
@@ -163,8 +163,10 @@ impl Gate {
             _ => &OPEN,
         };
         let now = unix_seconds();
+        let tender = Tender::new(call.presented.proof.as_ref());
         let asking = Asking {
             presented: call.presented,
+            tender: &tender,
             method: call.method,
             rule,
             subject: subject.map(named).filter(|_| own_tool.is_none()),
@@ -207,7 +209,7 @@ impl Gate {
                     retry: call.presented.retry.as_deref(),
                     now,
                 };
-                match till.take(&sale, call.presented.proof.as_ref()).await? {
+                match till.take(&sale, &tender).await? {
                     Ok(charge) => Some(charge),
                     Err(answer) => {
                         return Ok(Admission {
@@ -238,8 +240,9 @@ impl Gate {
         let presented = credentials::read_headers(headers, self.carriers)
             .map_err(|error| Box::new(Refusal::new(Reason::MalformedRequest, error.to_string())))?;
         let now = unix_seconds();
-        let (presented, rule) = (&presented, &OPEN);
-        let asking = Asking { presented, method, rule, subject: None, arguments: None, peer: None, now };
+        let (presented, rule, tender) = (&presented, &OPEN, &Tender::new(None));
+        let asking =
+            Asking { presented, tender, method, rule, subject: None, arguments: None, peer: None, now };
         Ok(self.admit(&asking).await?.caller)
     }
 

@@ -148,6 +148,12 @@ impl Terms {
         self
     }
 
+    /// When the token ended, where it has ended at `now` (unix seconds).
+    #[must_use]
+    pub fn ended_at(&self, now: u64) -> Option<u64> {
+        self.valid_until.filter(|at| now >= *at)
+    }
+
     /// Whether a call of `tool` with these arguments for this principal is within the terms. Expiry, price and count
     /// are not judged here.
     ///

@@ -98,12 +98,6 @@ impl Credential {
         Ok(MacaroonView::decode(&self.macaroon)?.l402_identifier()?)
     }
 
-    /// Whether the macaroon claims to carry this very caveat, unverified: whether it is worth a closer look.
-    #[must_use]
-    pub fn claims_caveat(&self, caveat: &[u8]) -> bool {
-        MacaroonView::decode(&self.macaroon).is_ok_and(|view| view.caveats().any(|one| one == caveat))
-    }
-
     /// `<base64 macaroon>:<hex preimage>` in the one spelling every server reads. Secret.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -201,9 +195,9 @@ pub fn verify(
     now: u64,
 ) -> Result<Verified, VerifyError> {
     let verified = authenticate(credential, keys, service)?;
-    match verified.terms.valid_until {
-        Some(at) if now >= at => Err(VerifyError::Expired { at }),
-        _ => Ok(verified),
+    match verified.terms.ended_at(now) {
+        Some(at) => Err(VerifyError::Expired { at }),
+        None => Ok(verified),
     }
 }
 

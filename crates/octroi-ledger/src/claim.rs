@@ -9,8 +9,6 @@ use tokio::sync::Notify;
 use crate::engine::Entry;
 use crate::state::Shared;
 
-/// Longest body of an answer that is kept, in bytes. A longer one is charged and remembered without its body.
-pub const MAX_ANSWER_BODY: usize = 256 * 1024;
 /// Longest media type of an answer that is kept, in bytes.
 pub const MAX_ANSWER_MEDIA: usize = 128;
 
@@ -21,7 +19,7 @@ pub struct Answer {
     pub status: u16,
     /// The media type of the body. At most [`MAX_ANSWER_MEDIA`] bytes; longer is cut.
     pub media: String,
-    /// The body; `None` where it was too long to keep ([`MAX_ANSWER_BODY`]), or ended in the middle.
+    /// The body; `None` where it was too long to keep ([`LedgerConfig::kept_body`](crate::LedgerConfig::kept_body)), or ended in the middle.
     pub body: Option<Vec<u8>>,
 }
 
@@ -37,9 +35,9 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Within its bounds.
-    pub(crate) fn bounded(mut self) -> Self {
-        if self.body.as_ref().is_some_and(|body| body.len() > MAX_ANSWER_BODY) {
+    /// Within its bounds: of a body, so many bytes.
+    pub(crate) fn bounded(mut self, most: usize) -> Self {
+        if self.body.as_ref().is_some_and(|body| body.len() > most) {
             self.body = None;
         }
         let mut end = self.media.len().min(MAX_ANSWER_MEDIA);

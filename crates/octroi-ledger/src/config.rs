@@ -21,6 +21,10 @@ pub const DEFAULT_WAL_BYTES: u64 = 64 * 1024 * 1024;
 pub const DEFAULT_KEPT_ANSWERS: u32 = 1_000_000;
 /// Bytes of their bodies together, unless the config says otherwise.
 pub const DEFAULT_KEPT_BYTES: u64 = 256 * 1024 * 1024;
+/// Bytes of one of them, unless the config says otherwise. A longer one is charged and remembered without its body.
+pub const DEFAULT_KEPT_BODY: usize = 256 * 1024;
+/// How long an answer is kept, unless the config says otherwise.
+pub const DEFAULT_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long PostgreSQL may take for one batch, unless the config says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a gate that is not heard of counts as living, unless the config says otherwise.
@@ -131,6 +135,10 @@ pub struct LedgerConfig {
     /// Most bytes of their bodies together; of more, the oldest bodies are dropped: those calls are still charged once. Where gates share a
     /// ledger, of all of them. Either bound may be exceeded by a sixteenth for a moment.
     pub kept_bytes: u64,
+    /// Most bytes of one of them; a longer one is charged and remembered without its body. 0: no body is kept.
+    pub kept_body: usize,
+    /// How long an answer is kept, in whole seconds. Longer than any caller waits for one.
+    pub kept_for: Duration,
     /// How long to wait between looks at a disk or a database that failed.
     pub retry_after: Duration,
 }
@@ -152,6 +160,8 @@ impl LedgerConfig {
             wal_bytes: DEFAULT_WAL_BYTES,
             kept_answers: DEFAULT_KEPT_ANSWERS,
             kept_bytes: DEFAULT_KEPT_BYTES,
+            kept_body: DEFAULT_KEPT_BODY,
+            kept_for: DEFAULT_KEPT_FOR,
             retry_after: Duration::from_millis(250),
         }
     }

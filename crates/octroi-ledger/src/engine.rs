@@ -119,6 +119,8 @@ pub(crate) struct AnswerRow<'a> {
     pub(crate) key: &'a [u8; 32],
     pub(crate) request: &'a [u8; 32],
     pub(crate) answer: &'a Answer,
+    /// How long it is kept.
+    pub(crate) seconds: u64,
 }
 
 /// What is written outside a call.

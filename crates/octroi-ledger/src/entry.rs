@@ -4,6 +4,7 @@ use octroi_l402::{Msat, PaymentHash, TokenId};
 use serde::Serialize;
 
 use crate::account::{AccountRef, Unit};
+use crate::engine::codes::words;
 use crate::id::CallId;
 use crate::limit::Limit;
 
@@ -183,7 +184,39 @@ pub enum Told {
     Refused {
         /// Why, for the operator. No secret.
         why: String,
+        /// An earlier try may have been taken all the same.
+        doubtful: bool,
     },
+    /// The operator has helped: what was refused is to be told once more.
+    Again,
+    /// The operator lets it be: what was refused is named no more.
+    LetBe,
+}
+
+/// What is written down of a try.
+pub(crate) struct ToldRow<'a> {
+    /// The state it must be in: 0 to be told, 2 refused for good.
+    pub(crate) from: i16,
+    /// The state it comes into; 1: told.
+    pub(crate) state: i16,
+    /// Not before, in Unix seconds.
+    pub(crate) next_at: u64,
+    pub(crate) why: &'a str,
+    /// Whether what was in doubt stays in doubt.
+    pub(crate) doubtful: bool,
+}
+
+impl Told {
+    pub(crate) fn row(&self) -> ToldRow<'_> {
+        let (from, state, next_at, why, doubtful) = match self {
+            Self::Delivered => (0, 1, 0, "", false),
+            Self::Later { at, why, doubtful } => (0, 0, *at, words(why), *doubtful),
+            Self::Refused { why, doubtful } => (0, 2, 0, words(why), *doubtful),
+            Self::Again => (2, 0, 0, "", false),
+            Self::LetBe => (2, 1, 0, "", false),
+        };
+        ToldRow { from, state, next_at, why, doubtful }
+    }
 }
 
 /// What is known of a payment hash.
@@ -216,7 +249,8 @@ pub struct Pruned {
     pub quotes: u64,
     /// Spent puzzles past their end.
     pub works: u64,
-    /// Answers kept for calls that might be tried again, older than [`ANSWER_SECONDS`](crate::ANSWER_SECONDS).
+    /// Answers kept for calls that might be tried again, older than [`LedgerConfig::kept_for`](crate::LedgerConfig::kept_for), or
+    /// beyond their bounds.
     pub answers: u64,
     /// Windows of limits that are over.
     pub counters: u64,

@@ -126,10 +126,12 @@ impl OpenHold {
         self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured, None);
     }
 
-    /// As [`OpenHold::capture`]; whoever claims the same call again within [`ANSWER_SECONDS`](crate::ANSWER_SECONDS) is given
-    /// `answer`. The charge and the answer are written together: there is never one without the other.
+    /// As [`OpenHold::capture`]; whoever claims the same call again while it is kept
+    /// ([`LedgerConfig::kept_for`](crate::LedgerConfig::kept_for)) is given `answer`. The charge and the answer are written together: there is never one without the other.
     pub fn capture_and_keep(mut self, amount: i64, claim: Claim, answer: Answer) {
-        let kept = Box::new(KeptAnswer { claim, answer: answer.bounded() });
+        let keeping = self.shared.keeping;
+        let kept =
+            Box::new(KeptAnswer { claim, answer: answer.bounded(keeping.body), seconds: keeping.seconds });
         self.end(amount.clamp(0, self.cell.row.amount), CallEnd::Captured, Some(kept));
     }
 

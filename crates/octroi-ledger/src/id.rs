@@ -1,6 +1,7 @@
 //! Ids that grow with time, and the clock they are made by.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
@@ -53,6 +54,21 @@ impl fmt::Display for CallId {
     /// In hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// Not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a call's id is 32 hexadecimal digits")]
+pub struct NotCallId;
+
+impl FromStr for CallId {
+    type Err = NotCallId;
+
+    fn from_str(text: &str) -> Result<Self, NotCallId> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| NotCallId)?;
+        Ok(Self(id))
     }
 }
 

@@ -37,17 +37,18 @@ mod tools;
 mod writer;
 
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
-pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA};
+pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_MEDIA};
 pub use config::{
-    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_KEPT_ANSWERS, DEFAULT_KEPT_BYTES, DEFAULT_LEASE,
-    DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS, DEFAULT_WAL_BYTES, LedgerConfig, Store,
+    DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_KEPT_ANSWERS, DEFAULT_KEPT_BODY, DEFAULT_KEPT_BYTES,
+    DEFAULT_KEPT_FOR, DEFAULT_LEASE, DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS, DEFAULT_WAL_BYTES,
+    LedgerConfig, Store,
 };
 pub use entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
 };
 pub use error::{HoldRefused, LedgerError, OpenError, ReadError, UrlError};
 pub use hold::OpenHold;
-pub use id::CallId;
+pub use id::{CallId, NotCallId};
 pub use ledger::Ledger;
 pub use limit::{Counts, Limit, MAX_LIMITS, Window};
 pub use reader::{BillRow, OpenHoldRow, PaymentRow, Reader, UnpaidRow};
@@ -57,8 +58,6 @@ pub use revocation::{Revocation, RevocationRow};
 /// How long an unpaid quote is remembered after its end, in seconds. An invoice cannot be paid after its end, but a payment
 /// under way then may still arrive; later than this it goes to the suspense account.
 pub const QUOTE_MARGIN_SECONDS: u64 = 7 * 24 * 3600;
-/// How long the answer of a call that might be tried again is kept, in seconds.
-pub const ANSWER_SECONDS: u64 = 24 * 3600;
 /// How long a charge stays in the outbox after another ledger has been told of it, in seconds.
 pub const OUTBOX_SECONDS: u64 = 35 * 24 * 3600;
 /// Most violations of one kind that are listed.

@@ -150,6 +150,15 @@ impl State {
     }
 }
 
+/// What is kept of one answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Most bytes of its body.
+    pub(crate) body: usize,
+    /// How long.
+    pub(crate) seconds: u64,
+}
+
 /// The lock, and what wakes those who wait for what is behind it.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -161,6 +170,8 @@ pub(crate) struct Shared {
     authority: Authority,
     /// How many answers are kept.
     pub(crate) kept: Kept,
+    /// What is kept of each, and for how long.
+    pub(crate) keeping: Keeping,
     /// Answers that were kept, and their bytes, since pruning was last asked for.
     kept_since: Mutex<Kept>,
     /// Asks for pruning.
@@ -195,6 +206,7 @@ impl Shared {
                 answers: config.kept_answers.into(),
                 bytes: i64::try_from(config.kept_bytes).unwrap_or(i64::MAX),
             },
+            keeping: Keeping { body: config.kept_body, seconds: config.kept_for.as_secs() },
             kept_since: Mutex::new(Kept { answers: 0, bytes: 0 }),
             prune_due: Notify::new(),
         }

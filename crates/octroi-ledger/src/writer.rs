@@ -324,6 +324,7 @@ fn command(op: &Op) -> Option<Command<'_>> {
                 key: &kept.claim.key,
                 request: &kept.claim.request,
                 answer: &kept.answer,
+                seconds: kept.seconds,
             });
             let (hold, captured, end, at_ms) = (&cell.row, *captured, *end, *at_ms);
             Some(Command::End(EndRow { hold, captured, end, at_ms, answer }))

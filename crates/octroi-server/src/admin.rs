@@ -20,7 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::operator_key::{OperatorKey, SEAL_HEADER};
 use crate::spending_pages::{self, Spending, UsedSeals};
 use crate::stripe::StripeTeller;
-use crate::{identity_pages, ledger_pages, lightning_pages, metrics, reconcile_pages};
+use crate::{bill_pages, identity_pages, ledger_pages, lightning_pages, metrics, reconcile_pages};
 
 /// Headers that a proxy adds to what it passes on.
 const FORWARDED: [HeaderName; 3] =
@@ -45,6 +45,8 @@ pub(crate) enum AdminPage {
     Reconciliation,
     /// `/ledger/reconcile`: the books are looked at now, and acted on where that is asked. Sealed.
     Reconcile,
+    /// `/ledger/bills`: charges that another ledger refused are told once more, or let be. Sealed.
+    Bills,
     /// `/lightning`: the node, what it can carry, and who was given invoices.
     Lightning,
     /// `/lightning/invoice`: an invoice of the operator's own.
@@ -63,7 +65,7 @@ pub(crate) enum AdminPage {
 }
 
 impl AdminPage {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Health,
         Self::Metrics,
         Self::Ledger,
@@ -72,6 +74,7 @@ impl AdminPage {
         Self::RestoreCredit,
         Self::Reconciliation,
         Self::Reconcile,
+        Self::Bills,
         Self::Forget,
         Self::Revoke,
         Self::Rotate,
@@ -88,7 +91,12 @@ impl AdminPage {
     const fn is_sealed(self) -> bool {
         matches!(
             self,
-            Self::Voucher | Self::RevokeCredit | Self::RestoreCredit | Self::Reconcile | Self::Spend(_)
+            Self::Voucher
+                | Self::RevokeCredit
+                | Self::RestoreCredit
+                | Self::Reconcile
+                | Self::Bills
+                | Self::Spend(_)
         )
     }
 
@@ -111,6 +119,7 @@ impl AdminPage {
             Self::RestoreCredit => "/ledger/restore",
             Self::Reconciliation => "/ledger/reconciliation",
             Self::Reconcile => "/ledger/reconcile",
+            Self::Bills => "/ledger/bills",
             Self::Lightning => "/lightning",
             Self::LightningInvoice => "/lightning/invoice",
             Self::LightningAddress => "/lightning/address",
@@ -267,6 +276,7 @@ impl Admin {
         };
         match page {
             AdminPage::Voucher => ledger_pages::voucher(ledger, body).await,
+            AdminPage::Bills => bill_pages::answer(ledger, body).await,
             AdminPage::Reconcile => reconcile_pages::look(self.bookkeeper.as_deref(), body).await,
             page => ledger_pages::revoke(ledger, body, page == AdminPage::RevokeCredit).await,
         }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bill_pages;
 mod clock;
 mod endpoint;
 mod free_door;
@@ -26,6 +27,7 @@ pub mod stripe;
 pub mod upstream;
 
 pub use admin::Admin;
+pub use bill_pages::{BillError, BillFate, BillReply, BillRequest, settle_bills};
 pub use endpoint::{Endpoint, Metadata};
 pub use ledger_pages::{RevocationRequest, Revoked, VoucherRequest};
 pub use listener::Listener;

@@ -1,6 +1,7 @@
 //! The `octroi` command as a library: configuration, commands, wiring. The binary only calls [`main`].
 
 pub mod check;
+mod clock;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]

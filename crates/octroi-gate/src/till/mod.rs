@@ -10,6 +10,7 @@ mod patience;
 mod problem;
 mod retry;
 mod sale;
+mod tender;
 mod vouch;
 mod work;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use octroi_identity::Caller;
-use octroi_l402::{Credential, MasterKeys, NotPermitted, Terms, TokenId, Verified, VerifyError};
+use octroi_l402::{MasterKeys, NotPermitted, Terms, Verified};
 use octroi_ledger::{AccountRef, Answer, HoldRefused, HoldRequest, Ledger, Unit};
 use octroi_mcp::digest::arguments_digest;
 
@@ -38,6 +39,7 @@ use patience::{Failing, Patience};
 use problem::{Problem, Refused, Trouble, closed, out_of_patience, spent, unavailable};
 use retry::First;
 pub(crate) use sale::Sale;
+pub(crate) use tender::Tender;
 use vouch::Vouches;
 pub(crate) use vouch::{BearerToken, Vouch};
 pub(crate) use work::FreeCall;
@@ -135,14 +137,14 @@ impl Till {
     ///
     /// # Errors
     /// What is wrong with the proof, and a fresh challenge; or only the challenge, where nothing was shown.
-    pub(crate) async fn take(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Taken, Box<Refusal>> {
-        let claim = match self.first(sale, proof).await? {
+    pub(crate) async fn take(&self, sale: &Sale<'_>, tender: &Tender<'_>) -> Result<Taken, Box<Refusal>> {
+        let claim = match self.first(sale, tender).await? {
             First::Yes(claim) => claim,
             First::No(answer) => return Ok(Err(answer)),
         };
         let taken = match self.take_free(sale).await? {
             Some(charge) => Ok(charge),
-            None => self.take_proof(sale, proof).await,
+            None => self.take_proof(sale, tender).await,
         };
         match taken {
             Ok(charge) => {
@@ -152,7 +154,9 @@ impl Till {
                 Ok(Ok(charge.claimed(claim)))
             }
             Err(Problem::Payment(mut trouble)) => {
-                trouble.holder = self.holder(sale, proof);
+                // Whoever holds a genuine credential is not taken for a stranger.
+                let genuine = tender.genuine(&self.settings.keys, sale.service);
+                trouble.holder = genuine.map(|verified| verified.token_id);
                 self.bear(sale, &trouble)?;
                 Err(self.challenge(sale, trouble).await)
             }
@@ -160,9 +164,14 @@ impl Till {
         }
     }
 
-    async fn take_proof(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<Charge, Problem> {
-        match proof {
-            Some(Proof::Credential(credential)) => self.take_credential(sale, credential).await,
+    async fn take_proof(&self, sale: &Sale<'_>, tender: &Tender<'_>) -> Result<Charge, Problem> {
+        match tender.proof() {
+            Some(Proof::Credential(credential)) => {
+                match tender.judge(credential, &self.settings.keys, sale.service) {
+                    Ok(verified) => self.take_credential(sale, verified).await,
+                    Err(error) => Err(Problem::new(Reason::InvalidMacaroon, error)),
+                }
+            }
             Some(Proof::Solution(solution)) if EntryDesk::is_entry(solution) => {
                 Err(self.let_in(sale, solution))
             }
@@ -214,13 +223,6 @@ impl Till {
         self.patience.counts(failure)
     }
 
-    /// The account of a genuine credential, so that whoever holds it is not taken for a stranger.
-    fn holder(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<TokenId> {
-        let Some(Proof::Credential(credential)) = proof else { return None };
-        let verified = octroi_l402::authenticate(credential, &self.settings.keys, sale.service);
-        verified.ok().map(|verified| verified.token_id)
-    }
-
     /// As [`Till::take_credit`]; where this caller was made an offer before, its payment is waited for a moment.
     async fn take_credit_or_wait(&self, sale: &Sale<'_>) -> Result<Charge, Problem> {
         let taken = self.take_credit(sale).await;
@@ -252,12 +254,10 @@ impl Till {
         })
     }
 
-    async fn take_credential(&self, sale: &Sale<'_>, credential: &Credential) -> Result<Charge, Problem> {
-        let verified = match octroi_l402::verify(credential, &self.settings.keys, sale.service, sale.now) {
-            Ok(verified) => verified,
-            Err(VerifyError::Expired { at }) => return Err(self.expired(sale, credential, at).await),
-            Err(error) => return Err(Problem::new(Reason::InvalidMacaroon, error)),
-        };
+    async fn take_credential(&self, sale: &Sale<'_>, verified: &Verified) -> Result<Charge, Problem> {
+        if let Some(at) = verified.terms.ended_at(sale.now) {
+            return Err(self.expired(sale, verified, at).await);
+        }
         // Whoever shows a spent credential again and again is not looked up each time.
         if let Some(seconds) = self.patience.waits(Failing::Holder(verified.token_id), unix_millis()) {
             return Err(Problem::Fatal(out_of_patience(seconds)));
@@ -265,13 +265,13 @@ impl Till {
         // What was promised when the credential was sold is kept, should the price have risen since.
         let promised = verified.terms.promised(|| arguments_digest(sale.arguments));
         let sale = &Sale { price: promised.map_or(sale.price, |price| price.min(sale.price)), ..*sale };
-        permit(sale, &verified)?;
+        permit(sale, verified)?;
         let account = AccountRef::Token(verified.token_id);
         match self.hold(sale, account, Unit::Msat, Some(&verified.terms)).await {
             Ok(charge) => Ok(charge),
             Err(Refused::Ledger(HoldRefused::Insufficient { available })) => Err(spent(sale, available)),
-            Err(Refused::Ledger(HoldRefused::OtherUnit(_))) => self.take_worked(sale, &verified).await,
-            Err(Refused::Ledger(HoldRefused::Unknown)) => self.take_unsettled(sale, &verified).await,
+            Err(Refused::Ledger(HoldRefused::OtherUnit(_))) => self.take_worked(sale, verified).await,
+            Err(Refused::Ledger(HoldRefused::Unknown)) => self.take_unsettled(sale, verified).await,
             Err(other) => Err(other.into_problem()),
         }
     }
@@ -312,24 +312,14 @@ impl Till {
         })
     }
 
-    async fn expired(&self, sale: &Sale<'_>, credential: &Credential, at: u64) -> Problem {
-        let mut trouble = Trouble {
-            reason: Reason::CredentialExpired,
-            holder: None,
-            worked: false,
-            text: format!("the credential expired at {at}"),
-            renewed: None,
-            retry_after_seconds: None,
-        };
-        if let Ok(verified) = octroi_l402::authenticate(credential, &self.settings.keys, sale.service) {
-            // The money is not lost: the same account gets a macaroon with a later end, opened by the same preimage.
-            let balance = self.settings.ledger.balance(&verified.token_id).await.ok().flatten();
-            let left =
-                balance.filter(|balance| balance.unit == Unit::Msat).map_or(0, |balance| balance.available);
-            trouble.renewed =
-                (left > 0).then(|| self.renew(sale, &verified)).flatten().map(|token| (token, left));
-        }
-        Problem::Payment(trouble)
+    async fn expired(&self, sale: &Sale<'_>, verified: &Verified, at: u64) -> Problem {
+        // The money is not lost: the same account gets a macaroon with a later end, opened by the same preimage.
+        let balance = self.settings.ledger.balance(&verified.token_id).await.ok().flatten();
+        let left =
+            balance.filter(|balance| balance.unit == Unit::Msat).map_or(0, |balance| balance.available);
+        let renewed = (left > 0).then(|| self.renew(sale, verified)).flatten().map(|token| (token, left));
+        Problem::new(Reason::CredentialExpired, format_args!("the credential expired at {at}"))
+            .renewed(renewed)
     }
 
     async fn hold(

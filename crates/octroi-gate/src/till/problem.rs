@@ -77,6 +77,14 @@ impl Problem {
         self
     }
 
+    /// The money of the credential is still there: under this macaroon, so many msat.
+    pub(super) fn renewed(mut self, renewed: Option<(String, i64)>) -> Self {
+        if let Self::Payment(trouble) = &mut self {
+            trouble.renewed = renewed;
+        }
+        self
+    }
+
     /// On a call itself there is another way in than to wait: that is a 402, and not a 429.
     pub(super) fn or_pay(mut self) -> Self {
         if let Self::Payment(trouble) = &mut self

@@ -6,13 +6,11 @@
 
 use std::time::Duration;
 
-use octroi_l402::Verified;
 use octroi_ledger::{Answer, Claim, Claimed};
 use octroi_mcp::digest::arguments_digest;
 
 use super::limits::key;
-use super::{Sale, Till, permit};
-use crate::credentials::Proof;
+use super::{Sale, Tender, Till, permit};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
@@ -32,8 +30,8 @@ impl Till {
     ///
     /// # Errors
     /// Another call was made under this key, or the same one is still under way; or the ledger cannot say.
-    pub(super) async fn first(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Result<First, Box<Refusal>> {
-        let Some(key) = self.call_key(sale, proof) else { return Ok(First::Yes(None)) };
+    pub(super) async fn first(&self, sale: &Sale<'_>, tender: &Tender<'_>) -> Result<First, Box<Refusal>> {
+        let Some(key) = self.call_key(sale, tender) else { return Ok(First::Yes(None)) };
         let request = request(sale);
         match self.settings.ledger.claim(key, request, SAME_CALL_WAIT).await {
             Ok(Claimed::New(claim)) => Ok(First::Yes(Some(claim))),
@@ -59,9 +57,13 @@ impl Till {
     }
 
     /// What stands for the call; `None` where it cannot be tried again.
-    fn call_key(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<[u8; 32]> {
+    fn call_key(&self, sale: &Sale<'_>, tender: &Tender<'_>) -> Option<[u8; 32]> {
         let service = sale.service.as_bytes();
-        let verified = || self.shown(sale, proof);
+        // Genuine and good for this call, whatever its age.
+        let verified = || {
+            let genuine = tender.genuine(&self.settings.keys, sale.service)?;
+            permit(sale, genuine).is_ok().then_some(genuine)
+        };
         // Who shows nothing but a credential for one call names no calls of its owner's: it has that one.
         let retry = sale.retry.filter(|_| !sale.vouched_for);
         match (retry, sale.owner) {
@@ -71,11 +73,6 @@ impl Till {
                 Some(key(b"a credential's call", &[service, token.as_bytes(), retry.as_bytes()]))
             }
             (None, _) => {
-                // Looking twice at every credential would be dear; most do not even say this of themselves.
-                let Some(Proof::Credential(credential)) = proof else { return None };
-                if !credential.claims_caveat(format!("{}_calls=1", sale.service).as_bytes()) {
-                    return None;
-                }
                 let verified = verified().filter(|verified| verified.terms.calls == Some(1))?;
                 // One that could stand for its owner's token, and need not: nobody asked for one that is good once.
                 let beside_token = verified.terms.vouched_principal.is_some() && !sale.vouched_for;
@@ -86,13 +83,6 @@ impl Till {
                 Some(key(b"a credential's one call", &[service, token.as_bytes(), &request(sale)]))
             }
         }
-    }
-
-    /// The credential that was shown, if it is genuine and good for this call, whatever its age.
-    fn shown(&self, sale: &Sale<'_>, proof: Option<&Proof>) -> Option<Verified> {
-        let Some(Proof::Credential(credential)) = proof else { return None };
-        let verified = octroi_l402::authenticate(credential, &self.settings.keys, sale.service).ok()?;
-        permit(sale, &verified).is_ok().then_some(verified)
     }
 }
 

@@ -10,13 +10,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use octroi_l402::{Credential, TokenId};
+use octroi_l402::TokenId;
 use octroi_mcp::digest::arguments_digest;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::Till;
+use super::{Tender, Till};
 
 /// The longest that a credential stands for an access token, in seconds.
 pub(super) const VOUCH_SECONDS_MAX: u64 = 300;
@@ -103,14 +103,17 @@ impl Till {
     /// The credential must be one that the issuer bound to a principal, a tool and arguments, and the call that very call.
     pub(crate) fn vouch(
         &self,
-        credential: &Credential,
+        tender: &Tender<'_>,
         (service, subject, arguments): (&str, &str, Option<&[u8]>),
         now: u64,
     ) -> Option<Arc<Vouch>> {
         // Whether it is one at all is seen without touching a key.
-        let vouch = self.vouches.get(&credential.claimed_identifier().ok()?.token_id, now)?;
-        let verified = octroi_l402::verify(credential, &self.settings.keys, service, now).ok()?;
+        let vouch = self.vouches.get(&tender.credential()?.claimed_identifier().ok()?.token_id, now)?;
+        let verified = tender.genuine(&self.settings.keys, service)?;
         let terms = &verified.terms;
+        if terms.ended_at(now).is_some() {
+            return None;
+        }
         let narrow = terms.calls == Some(1) && terms.tools.is_some() && terms.arguments_digest.is_some();
         let principal =
             terms.vouched_principal.filter(|principal| narrow && *principal == vouch.principal)?;

@@ -155,7 +155,7 @@ async fn a_key_that_is_none_is_refused() {
 #[tokio::test]
 async fn an_answer_too_long_to_keep_is_charged_once_and_said_so() {
     static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        let text = "x".repeat(octroi_ledger::MAX_ANSWER_BODY);
+        let text = "x".repeat(octroi_ledger::DEFAULT_KEPT_BODY);
         format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{text}"}}}}"#)
     });
     let house = House::new(rich()).await;

@@ -115,5 +115,6 @@ pub(crate) const OPEN_HOLDS: &str =
     WHERE h.id < $1 ORDER BY h.id LIMIT $2";
 
 /// Charges another ledger has refused for good, at most `$1`, oldest first: id, customer, service, tool, amount, when, why.
-pub(crate) const REFUSED_BILLS: &str = "SELECT o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.why
+pub(crate) const REFUSED_BILLS: &str = "SELECT o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.why,
+           CASE WHEN o.doubtful_since = 0 THEN 0 ELSE 1 END
     FROM outbox o JOIN tools t ON t.id = o.tool WHERE o.state = 2 ORDER BY o.id LIMIT $1";

@@ -81,6 +81,8 @@ pub struct BillRow {
     pub at_ms: u64,
     /// What the other ledger said.
     pub why: String,
+    /// Whether an earlier try may have been taken all the same.
+    pub doubtful: bool,
 }
 
 impl Reader {
@@ -173,6 +175,7 @@ impl Reader {
                 msat: row.int(4)?,
                 at_ms: row.count(5)?,
                 why: row.text(6)?,
+                doubtful: row.int(7)? != 0,
             })
         })
     }

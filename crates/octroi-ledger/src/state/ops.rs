@@ -41,6 +41,8 @@ pub(crate) struct HoldEnd {
 pub(crate) struct KeptAnswer {
     pub(crate) claim: Claim,
     pub(crate) answer: Answer,
+    /// How long it is kept.
+    pub(crate) seconds: u64,
 }
 
 impl HoldEnd {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use octroi_ledger::{
-    AccountRef, Answer, Claim, Claimed, Ledger, MAX_ANSWER_BODY, MAX_ANSWER_MEDIA, Revocation,
+    AccountRef, Answer, Claim, Claimed, DEFAULT_KEPT_BODY, Ledger, MAX_ANSWER_MEDIA, Revocation,
 };
 
 use crate::support::{World, answer, assert_sound, available, fund, request, token};
@@ -104,7 +104,7 @@ async fn whoever_waits_for_a_call_that_fails_makes_it(world: World) {
 async fn an_answer_too_long_to_keep_is_remembered_without_its_body(world: World) {
     let ledger = world.open();
     fund(&ledger, 1, 10_000).await;
-    let long = Answer { status: 200, media: "é".repeat(200), body: Some(vec![b'x'; MAX_ANSWER_BODY + 1]) };
+    let long = Answer { status: 200, media: "é".repeat(200), body: Some(vec![b'x'; DEFAULT_KEPT_BODY + 1]) };
     let claim = claimed(&ledger).await;
     let hold = ledger.hold(&request(AccountRef::Token(token(1)), 1_000)).await.unwrap();
     hold.durable().await.unwrap();

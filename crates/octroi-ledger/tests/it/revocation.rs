@@ -76,7 +76,10 @@ async fn a_charge_is_told_until_it_is_taken(world: World) {
     ledger.outbox_told(ids[1], Told::Delivered).await.unwrap();
     let again = ledger.outbox_take(10, lease).await.unwrap();
     assert_eq!((again.len(), again[0].id, again[0].tries), (1, ids[0], 2));
-    ledger.outbox_told(ids[0], Told::Refused { why: "no such customer".to_owned() }).await.unwrap();
+    ledger
+        .outbox_told(ids[0], Told::Refused { why: "no such customer".to_owned(), doubtful: false })
+        .await
+        .unwrap();
     ledger
         .outbox_told(ids[0], Told::Later { at: 0, why: "too late".to_owned(), doubtful: false })
         .await

@@ -167,8 +167,8 @@ impl StripeTeller {
             }
             Verdict::Refused(why) => {
                 self.refused.fetch_add(1, Relaxed);
-                tracing::error!(call = %row.id, %why, "Stripe refuses a charge for good; see octroi ledger reconcile");
-                Told::Refused { why }
+                tracing::error!(call = %row.id, %why, "Stripe refuses a charge for good; see octroi ledger bill");
+                Told::Refused { why, doubtful: row.doubtful_since.is_some() }
             }
             Verdict::Later(later) => {
                 self.failed.fetch_add(1, Relaxed);

@@ -1,12 +1,13 @@
 //! Asking a running gate, which is the only writer of its ledger.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use octroi_server::SEAL_HEADER;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::clock::unix_seconds;
 use crate::config::Config;
 use crate::wiring::Keys;
 
@@ -37,8 +38,7 @@ pub(super) async fn ask(
     }
     let failed = |why: String| Unanswered { address: address.to_string(), why, is_absent: false };
     let body = serde_json::to_vec(asked).map_err(|error| failed(error.to_string()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    let seal = keys.operator.seal(page, &body, now);
+    let seal = keys.operator.seal(page, &body, unix_seconds());
     let client = reqwest::Client::builder().no_proxy().timeout(patience).build();
     let sent = client
         .map_err(|error| failed(error.to_string()))?

@@ -1,5 +1,6 @@
 //! `octroi ledger`: what an operator looks up. Reads beside a running gate.
 
+mod bill;
 mod reconcile;
 
 use std::io::Write as _;
@@ -34,6 +35,8 @@ enum LedgerCommand {
     Verify(FileArgs),
     /// Compare the ledger with the Lightning node and with itself; exits with 4 if something differs.
     Reconcile(Box<reconcile::ReconcileArgs>),
+    /// Charges that another ledger has refused for good.
+    Bill(Box<bill::BillArgs>),
     /// The newest calls that have ended.
     Calls(RowArgs),
     /// The newest accounts.
@@ -91,6 +94,7 @@ enum LookError {
 pub fn run(args: &LedgerArgs) -> ExitCode {
     let looked = match &args.command {
         LedgerCommand::Reconcile(args) => return reconcile::run(args),
+        LedgerCommand::Bill(args) => return bill::run(args),
         LedgerCommand::Report(file) => report(file),
         LedgerCommand::Verify(file) => verify(file),
         LedgerCommand::Calls(rows) => calls(rows),

@@ -1,7 +1,7 @@
 //! `octroi purse`: what was bought, what is left of it, and what was spent.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use octroi_agent::{AgentError, Bought, Payer, Receipt, Secret, SpendState, Totals};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::agent::{PayerArgs, finish, sats, secret};
+use crate::clock::unix_seconds;
 
 /// How long payments without an outcome are looked up again and again.
 const SETTLE_WAIT: Duration = Duration::from_secs(15);
@@ -69,7 +70,7 @@ pub fn run(args: &PurseArgs) -> ExitCode {
                 tell(args.json, "forgotten", json!(gone));
             }
             Some(PurseCommand::Add { endpoint, tool, credential }) => {
-                let added = args.payer.purse()?.add(endpoint.as_str(), tool, credential, unix_now())?;
+                let added = args.payer.purse()?.add(endpoint.as_str(), tool, credential, unix_seconds())?;
                 tell(args.json, "added", json!(added));
             }
             Some(PurseCommand::SignOut { endpoint }) => {
@@ -109,7 +110,7 @@ fn tell(json: bool, name: &str, value: Value) {
 
 fn show(args: &PurseArgs) -> Result<(), AgentError> {
     let purse = args.payer.purse()?;
-    let now = unix_now();
+    let now = unix_seconds();
     let (credentials, totals) = (purse.credentials()?, purse.totals(None, now)?);
     let (receipts, signed_in) = (purse.receipts(args.last)?, purse.signed_in()?);
     if args.json {
@@ -210,8 +211,4 @@ fn text(
     section("payments, newest first", receipts.iter().map(receipt).collect());
     section("signed in", signed_in.to_vec());
     out
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

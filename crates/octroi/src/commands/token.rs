@@ -3,7 +3,7 @@
 mod look;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use octroi_l402::{Credential, Identifier, Macaroon, Msat, Preimage, Terms};
@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::beside;
 use crate::check::EXIT_CONFIG;
+use crate::clock::unix_seconds;
 use crate::config::{Config, ConfigArgs, ServerConfig};
 use crate::wiring::{KeyError, Keys};
 
@@ -219,7 +220,7 @@ async fn mint(args: &MintArgs) -> Result<(), TokenError> {
     let preimage = Preimage::from_bytes(secret);
     let token_id = keys.master.generate_token_id().map_err(|_| TokenError::Random)?;
     let identifier = Identifier { payment_hash: preimage.payment_hash(), token_id };
-    let expires_at = now().saturating_add(args.ttl.as_secs());
+    let expires_at = unix_seconds().saturating_add(args.ttl.as_secs());
     let mut terms = Terms::new(server.service());
     terms.tools = args.tool.clone().map(|tool| vec![tool]);
     terms.valid_until = Some(expires_at);
@@ -245,10 +246,6 @@ async fn mint(args: &MintArgs) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
-}
-
 fn sign(config: &Config, keys: &Keys, identifier: &Identifier, terms: &Terms) -> Result<Vec<u8>, TokenError> {
     let caveats = terms.to_caveats().map_err(|_| TokenError::Name)?;
     let root = keys.master.root_key(&identifier.token_id).ok_or(TokenError::NotOurs)?;
@@ -259,7 +256,7 @@ fn sign(config: &Config, keys: &Keys, identifier: &Identifier, terms: &Terms) ->
 
 /// Writes to the ledger: directly, or where a gate is its only writer, through that gate.
 async fn book(config: &Config, keys: &Keys, asked: &VoucherRequest) -> Result<(), TokenError> {
-    let voucher = asked.voucher(now()).ok_or(TokenError::Name)?;
+    let voucher = asked.voucher(unix_seconds()).ok_or(TokenError::Name)?;
     match Ledger::open(LedgerConfig::at(config.ledger.store.clone())) {
         Ok(ledger) => {
             let credited = ledger.mint_voucher(voucher).await;

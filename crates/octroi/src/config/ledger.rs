@@ -15,10 +15,25 @@ pub struct LedgerConfig {
     pub store: Store,
     /// Most writes that may wait for the disk at once, 1..=1 000 000; a call beyond that is refused.
     pub queue: usize,
+    /// What is kept for calls that are tried again.
+    pub answers: AnswersConfig,
     /// How the books are compared with the Lightning node.
     pub reconcile: ReconcileConfig,
     /// Stripe, where it is told of charges.
     pub stripe: Option<StripeConfig>,
+}
+
+/// What is kept for calls that are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswersConfig {
+    /// How long an answer is kept, 60 seconds to a week.
+    pub lifetime: Duration,
+    /// Most answers, 1 000..=100 000 000.
+    pub count_max: u32,
+    /// Most bytes of them together, 1 MiB to 1 TiB.
+    pub bytes_max: u64,
+    /// Most bytes of one of them, 0 to 4 MiB, and no more than of all of them.
+    pub bytes_each_max: usize,
 }
 
 /// How the books are compared with the Lightning node.

@@ -33,7 +33,7 @@ mod wallet;
 pub use args::ConfigArgs;
 pub use cedar::CedarConfig;
 pub use identity::{DpopConfig, ExchangeConfig, ForwardConfig, ForwardJwt, IdentityConfig};
-pub use ledger::{LedgerConfig, ReconcileConfig, StripeConfig};
+pub use ledger::{AnswersConfig, LedgerConfig, ReconcileConfig, StripeConfig};
 pub use lightning::{
     AlertsConfig, ChainSource, Cln, EmbeddedNode, InvoiceWork, InvoicesConfig, LightningBackend,
     LightningConfig, Lnbits, Lnd, Lnurl, Lsp, Macaroon, Network, Nwc, Passphrase, Phoenixd,

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::show::{Show, StepReport, sats};
 use super::world::World;
+use crate::clock::unix_seconds;
 
 /// How many calls the bundle is for.
 const BUNDLE: u32 = 100;
@@ -383,9 +384,4 @@ fn call_text(tool: &str, arguments: &str) -> String {
 
 fn curl(headers: &str, body: &str) -> String {
     format!("curl -si $GATE {headers}-H \"Content-Type: application/json\" -d '{body}'")
-}
-
-fn unix_seconds() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs())
 }

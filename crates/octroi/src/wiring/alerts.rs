@@ -1,7 +1,7 @@
 //! What happens to the Lightning node's alerts: they are posted, and a program is started.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use octroi_gate::invoices::{Alert, AlertNews};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::StartError;
+use crate::clock::unix_seconds;
 use crate::config::{AlertsConfig, Secret};
 
 /// How long one attempt of a webhook may take.
@@ -154,8 +155,7 @@ impl Poster {
     async fn post(&self, body: &str) -> reqwest::Result<()> {
         let mut request = self.client.post(self.webhook.clone()).header("content-type", "application/json");
         if let Some(secret) = &self.secret {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            request = request.header(SIGNATURE, signature(secret, now, body));
+            request = request.header(SIGNATURE, signature(secret, unix_seconds(), body));
         }
         request.body(body.to_owned()).send().await?.error_for_status().map(drop)
     }

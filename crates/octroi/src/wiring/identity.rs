@@ -1,7 +1,6 @@
 //! Who calls: the desk that judges tokens, what the server behind the gate is told, and the keys it is signed with.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use octroi_gate::policy::FineRules;
 use octroi_gate::{IdentityDesk, Introduction, OnBehalf, Possession};
@@ -10,6 +9,7 @@ use octroi_identity::{
 };
 
 use super::StartError;
+use crate::clock::unix_seconds;
 use crate::config::{self, Config, ServerConfig, SigningKeySource};
 
 /// The desk that judges the tokens of one server's callers.
@@ -90,10 +90,7 @@ pub(super) fn signing_keys(config: &Config) -> Result<Option<Arc<SigningKeys>>, 
     }
     let keys = match &config.secrets.signing_key {
         SigningKeySource::Given(pem) => SigningKeys::fixed(SigningKey::from_pem(pem.reveal())?),
-        SigningKeySource::File(path) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-            SigningKeys::load_or_create(path, Algorithm::Es256, now)?
-        }
+        SigningKeySource::File(path) => SigningKeys::load_or_create(path, Algorithm::Es256, unix_seconds())?,
     };
     Ok(Some(Arc::new(keys)))
 }

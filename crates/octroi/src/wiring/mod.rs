@@ -25,6 +25,7 @@ use octroi_server::{Admin, Endpoint, Listener, OperatorKey, Routes, TrustedProxi
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
+use crate::clock::unix_seconds;
 use crate::config::{Config, LightningConfig};
 pub use keys::{KeyError, Keys, create_key};
 pub use lightning::Node;
@@ -231,6 +232,9 @@ async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
 fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
     let mut settings = LedgerConfig::at(config.ledger.store.clone());
     settings.queue = config.ledger.queue;
+    let answers = config.ledger.answers;
+    (settings.kept_answers, settings.kept_bytes) = (answers.count_max, answers.bytes_max);
+    (settings.kept_body, settings.kept_for) = (answers.bytes_each_max, answers.lifetime);
     let ledger = Ledger::open(settings)?;
     let recovered = ledger.recovered();
     if recovered.voided > 0 {
@@ -264,8 +268,7 @@ fn background(
 async fn prune(ledger: Ledger) {
     loop {
         ledger.prune_due(PRUNE_EVERY).await;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_or(0, |now| now.as_secs());
+        let now = unix_seconds();
         loop {
             match ledger.prune(now).await {
                 Ok(pruned) if pruned.works.max(pruned.quotes) >= PRUNE_MORE => {}

@@ -4,13 +4,15 @@ use octroi_l402::PaymentHash;
 
 use super::connect::Session;
 use super::{NotWritten, Shop};
-use crate::ANSWER_SECONDS;
 use crate::claim::Answer;
 use crate::engine::codes::{time, time_from, words};
 use crate::engine::{ClaimState, Effect, Outcome, sql};
-use crate::entry::{OutboxRow, Told};
+use crate::entry::{OutboxRow, Told, ToldRow};
 use crate::id::{CallId, EntryId};
 use crate::revocation::Revocation;
+
+/// How long a claim whose call has not ended is remembered, in seconds: longer than any call takes.
+const RUNNING_SECONDS: u64 = 24 * 3600;
 
 /// Claims a call for this gate, or says what is known of it.
 pub(super) async fn claim(
@@ -28,7 +30,7 @@ pub(super) async fn claim(
              ON CONFLICT (key) DO UPDATE SET request = excluded.request, gate = excluded.gate, call = NULL, status = 0,
                  media = '', body = NULL, expires_at = excluded.expires_at
              WHERE a.call IS NOT NULL AND a.expires_at <= $5",
-            &[&key, &request, &shop.life.gate, &time(now.saturating_add(ANSWER_SECONDS)), &time(now)],
+            &[&key, &request, &shop.life.gate, &time(now.saturating_add(RUNNING_SECONDS)), &time(now)],
         )
         .await?;
     if claimed == 1 {
@@ -165,17 +167,13 @@ pub(super) async fn outbox_told(
     told: &Told,
     at_ms: u64,
 ) -> Result<Outcome, NotWritten> {
-    let (state, next_at, why, doubtful): (i16, i64, &str, bool) = match told {
-        Told::Delivered => (1, 0, "", false),
-        Told::Later { at, why, doubtful } => (0, time(*at), words(why), *doubtful),
-        Told::Refused { why } => (2, 0, words(why), true),
-    };
+    let ToldRow { from, state, next_at, why, doubtful } = told.row();
     session
         .execute(
             "UPDATE outbox SET state = $2, next_at = $3, why = $4, told_at = $5,
                  doubtful_since = CASE WHEN $6 THEN doubtful_since ELSE 0 END
-             WHERE id = $1 AND state = 0",
-            &[&&id[..], &state, &next_at, &why, &time(at_ms / 1_000), &doubtful],
+             WHERE id = $1 AND state = $7",
+            &[&&id[..], &state, &time(next_at), &why, &time(at_ms / 1_000), &doubtful, &from],
         )
         .await?;
     Ok(Ok(Effect::Written))

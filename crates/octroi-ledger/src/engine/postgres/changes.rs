@@ -5,10 +5,10 @@ use futures_util::future::{join, try_join, try_join_all};
 use super::connect::Session;
 use super::page::{Page, earning};
 use super::{NotWritten, Shop};
+use crate::Unit;
 use crate::engine::codes::{end_code, seconds, time};
 use crate::engine::{EndRow, HoldRow};
 use crate::limit::{CounterKey, Taken};
-use crate::{ANSWER_SECONDS, Unit};
 
 const HOLD: &str = "INSERT INTO holds (id, gate, account, tool, amount, limits)
     SELECT id, $6, account, tool, amount, limits
@@ -183,7 +183,7 @@ impl<'a> Changes<'a> {
     async fn aside(&self, session: &Session, shop: &Shop) -> Result<(), NotWritten> {
         let answers = try_join_all(self.answers.iter().map(|(end, id)| async move {
             let Some(row) = &end.answer else { return Ok(()) };
-            let expires_at = time((end.at_ms / 1_000).saturating_add(ANSWER_SECONDS));
+            let expires_at = time((end.at_ms / 1_000).saturating_add(row.seconds));
             let (status, media) = (i32::from(row.answer.status), row.answer.media.as_str());
             let keys = (&row.key[..], &row.request[..]);
             session

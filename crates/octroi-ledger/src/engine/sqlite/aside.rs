@@ -7,9 +7,8 @@ use super::super::codes::{time, time_from, words};
 use super::super::{AnswerRow, ClaimState, Effect, Outcome, sql};
 use super::NotApplied;
 use super::apply::Batch;
-use crate::ANSWER_SECONDS;
 use crate::claim::Answer;
-use crate::entry::{OutboxRow, Told};
+use crate::entry::{OutboxRow, Told, ToldRow};
 use crate::id::{CallId, EntryId};
 use crate::revocation::Revocation;
 
@@ -50,7 +49,7 @@ impl Batch<'_> {
         at_ms: u64,
     ) -> Result<(), NotApplied> {
         let Answer { status, media, body } = row.answer;
-        let expires_at = time((at_ms / 1_000).saturating_add(ANSWER_SECONDS));
+        let expires_at = time((at_ms / 1_000).saturating_add(row.seconds));
         self.connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO answers (key, request, call, status, media, body, expires_at)
@@ -107,18 +106,14 @@ impl Batch<'_> {
     }
 
     pub(super) fn outbox_told(&self, id: &[u8; 16], told: &Told, at_ms: u64) -> Result<Outcome, NotApplied> {
-        let (state, next_at, why, doubtful) = match told {
-            Told::Delivered => (1, 0, "", false),
-            Told::Later { at, why, doubtful } => (0, time(*at), words(why), *doubtful),
-            Told::Refused { why } => (2, 0, words(why), true),
-        };
+        let ToldRow { from, state, next_at, why, doubtful } = told.row();
         self.connection
             .prepare_cached(
                 "UPDATE outbox SET state = ?2, next_at = ?3, why = ?4, told_at = ?5,
                      doubtful_since = CASE WHEN ?6 THEN doubtful_since ELSE 0 END
-                 WHERE id = ?1 AND state = 0",
+                 WHERE id = ?1 AND state = ?7",
             )?
-            .execute(params![id, state, next_at, why, time(at_ms / 1_000), doubtful])?;
+            .execute(params![id, state, time(next_at), why, time(at_ms / 1_000), doubtful, from])?;
         Ok(Ok(Effect::Written))
     }
 }

@@ -1,7 +1,7 @@
 //! `octroi ledger reconcile`: the books against the node. Asks the gate while it runs, and does it itself when it does not.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use octroi_gate::reconcile::{Acted, FindingKind, ReconcileError, Reconciliation, Scope, act, examine};
@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::super::beside::{self, Unanswered};
 use super::EXIT_BROKEN;
 use crate::check::EXIT_CONFIG;
+use crate::clock::unix_seconds;
 use crate::config::{Config, ConfigArgs};
 use crate::wiring::{KeyError, Keys, Node, StartError, scope};
 
@@ -88,7 +89,7 @@ pub(super) fn run(args: &ReconcileArgs) -> ExitCode {
 
 async fn reconcile(config: &Config, args: &ReconcileArgs) -> Result<ReconcileReply, LookError> {
     let keys = Keys::load(&config.secrets)?;
-    let since = args.days.map(|days| now().saturating_sub(days * DAY_SECONDS));
+    let since = args.days.map(|days| unix_seconds().saturating_sub(days * DAY_SECONDS));
     let asked = ReconcileRequest { since, apply: args.apply };
     match beside::ask(config, &keys, "/ledger/reconcile", &asked, PATIENCE).await {
         Ok(said) => Ok(serde_json::from_str(&said)?),
@@ -100,8 +101,8 @@ async fn reconcile(config: &Config, args: &ReconcileArgs) -> Result<ReconcileRep
 /// Where no gate runs. Looking opens nothing for writing.
 async fn alone(config: &Config, asked: ReconcileRequest) -> Result<ReconcileReply, LookError> {
     let settings = &config.ledger.reconcile;
-    let since = asked.since.unwrap_or_else(|| now().saturating_sub(settings.reach.as_secs()));
-    let scope = scope(settings, since, now());
+    let since = asked.since.unwrap_or_else(|| unix_seconds().saturating_sub(settings.reach.as_secs()));
+    let scope = scope(settings, since, unix_seconds());
     let node = match &config.lightning {
         Some(lightning) => Some(Node::start(lightning).await?),
         None => None,
@@ -130,10 +131,6 @@ async fn look(
     let acted = act(&ledger, &found).await;
     ledger.close().await;
     Ok((examine(reader()?, handle.as_deref(), scope).await?, acted?))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 fn print(reply: &ReconcileReply, applied: bool) {
@@ -173,6 +170,12 @@ fn print(reply: &ReconcileReply, applied: bool) {
         println!();
         println!(
             "octroi ledger reconcile --apply books what is not_credited and accepts what is overpaid, underpaid, late or unasked"
+        );
+    }
+    if books.count(FindingKind::BillRefused) > 0 {
+        println!();
+        println!(
+            "octroi ledger bill retry tells what is bill_refused once more, after what was wrong is mended"
         );
     }
 }

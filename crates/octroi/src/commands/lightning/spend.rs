@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use http::StatusCode;
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::ask::pages;
 use super::{Look, LookError};
+use crate::clock::unix_seconds;
 use crate::config::Config;
 use crate::wiring::Keys;
 
@@ -177,7 +178,7 @@ async fn send(
     let keys = Keys::load(&config.secrets)?;
     let address = pages(config);
     let body = serde_json::to_vec(asked).map_err(|error| LookError::Gate(error.to_string()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_seconds();
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE + waits).build();
     let sent = client
         .map_err(|error| LookError::Gate(error.to_string()))?

@@ -7,7 +7,8 @@ use octroi_l402::{Credential, TokenId, authenticate};
 use octroi_ledger::Ledger;
 use serde_json::json;
 
-use super::{RenewArgs, RotateArgs, ShowArgs, TokenError, load, now, server, sign};
+use super::{RenewArgs, RotateArgs, ShowArgs, TokenError, load, server, sign};
+use crate::clock::unix_seconds;
 use crate::config::MasterKeySource;
 use crate::wiring::create_key;
 
@@ -84,7 +85,7 @@ pub(super) fn renew(args: &RenewArgs) -> Result<(), TokenError> {
     if reader.revocations()?.iter().any(|row| row.kind == "token" && row.subject == id) {
         return Err(TokenError::Revoked);
     }
-    let terms = verified.terms.renewed(now().saturating_add(args.ttl.as_secs()));
+    let terms = verified.terms.renewed(unix_seconds().saturating_add(args.ttl.as_secs()));
     let macaroon = sign(&config, &keys, &verified.identifier, &terms)?;
     println!("{}", Credential::new(macaroon, credential.preimage().clone()).to_text());
     Ok(())

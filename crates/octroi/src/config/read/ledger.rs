@@ -8,7 +8,7 @@ use octroi_gate::customers::{Customers, is_name};
 use url::Url;
 
 use super::super::reader::{Field, Section};
-use super::super::{LedgerConfig, ReconcileConfig, StripeConfig};
+use super::super::{AnswersConfig, LedgerConfig, ReconcileConfig, StripeConfig};
 
 const LEDGER_DEFAULT: &str = "octroi.db";
 const QUEUE_DEFAULT: usize = 10_000;
@@ -47,11 +47,33 @@ pub(super) fn read(section: Section<'_>) -> LedgerConfig {
     });
     let store = store.unwrap_or_else(|| Store::sqlite(LEDGER_DEFAULT));
     let queue = section.field("queue").number(1..=1_000_000, "waiting writes").unwrap_or(QUEUE_DEFAULT);
+    let answers = answers(section.field("answers").section());
     let reconcile = reconcile(&section.field("reconcile"));
     let stripe = section.field("stripe");
     let stripe = if stripe.is_given() { self::stripe(stripe.section()) } else { None };
     section.finish();
-    LedgerConfig { store, queue, reconcile, stripe }
+    LedgerConfig { store, queue, answers, reconcile, stripe }
+}
+
+/// Reads `[ledger.answers]`.
+fn answers(section: Section<'_>) -> AnswersConfig {
+    let seconds = section.field("seconds").seconds(60..=604_800);
+    let count_max = section.field("count_max").number(1_000..=100_000_000, "answers");
+    let bytes_max = section.field("bytes_max").number(1 << 20..=1 << 40, "bytes");
+    let each = section.field("bytes_each_max");
+    let bytes_each_max = each.number(0..=4 << 20, "bytes");
+    let answers = AnswersConfig {
+        lifetime: seconds.unwrap_or(octroi_ledger::DEFAULT_KEPT_FOR),
+        count_max: count_max.unwrap_or(octroi_ledger::DEFAULT_KEPT_ANSWERS),
+        bytes_max: bytes_max.unwrap_or(octroi_ledger::DEFAULT_KEPT_BYTES),
+        bytes_each_max: bytes_each_max.unwrap_or(octroi_ledger::DEFAULT_KEPT_BODY),
+    };
+    if answers.bytes_each_max as u64 > answers.bytes_max {
+        let problem = "one answer may have more bytes than all of them together";
+        each.spot.wrong(problem, format!("write at most {}, or raise bytes_max", answers.bytes_max));
+    }
+    section.finish();
+    answers
 }
 
 /// Reads `[ledger.reconcile]`, or `reconcile = false`.

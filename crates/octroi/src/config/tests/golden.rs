@@ -76,12 +76,29 @@ fn a_teller_needs_a_key_and_customers() {
 }
 
 #[test]
+fn bounds_on_kept_answers_that_are_nonsense() {
+    assert_line(
+        5,
+        "answers = { seconds = 0, count_max = 10, bytes_max = 1048576, bytes_each_max = 2000000 }",
+        "octroi.toml:5: ledger.answers.seconds: 0 is out of range\n  fix: write 60 to 604800 seconds\n\
+         octroi.toml:5: ledger.answers.count_max: 10 is out of range\n  fix: write 1000 to 100000000 answers\n\
+         octroi.toml:5: ledger.answers.bytes_each_max: one answer may have more bytes than all of them together\n  \
+         fix: write at most 1048576, or raise bytes_max",
+    );
+    assert_line(
+        5,
+        "answers = { keep_seconds = 60 }",
+        "octroi.toml:5: ledger.answers.keep_seconds: unknown field\n  fix: known here: seconds, count_max, bytes_max, bytes_each_max",
+    );
+}
+
+#[test]
 fn a_field_nothing_like_any() {
     assert_line(
         5,
         "nonsense = 1",
-        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, timeout_seconds, lease_seconds, queue, reconcile, \
-         stripe",
+        "octroi.toml:5: ledger.nonsense: unknown field\n  fix: known here: url, timeout_seconds, lease_seconds, queue, answers, \
+         reconcile, stripe",
     );
 }
 
