@@ -124,7 +124,9 @@ impl Gate {
             let caller = desk.judge(&shown, needs).await?;
             return Ok(Who { caller: Some(caller), vouch: None });
         }
-        if let (Some(vouch), Some(desk)) = (self.vouch(asking), self.identity()) {
+        if let Some(desk) = self.identity()
+            && let Some(vouch) = self.vouch(asking).await
+        {
             let token = Token { scheme: TokenScheme::Bearer, text: vouch.token.as_str().into() };
             let shown = Shown { token: &token, possessions: &[], method: asking.method };
             let caller = desk.judge(&shown, needs).await?;
@@ -141,9 +143,9 @@ impl Gate {
     }
 
     /// The access token that the credential stands for which was shown in its place, where the rule lets it.
-    fn vouch(&self, asking: &Asking<'_>) -> Option<Arc<Vouch>> {
+    async fn vouch(&self, asking: &Asking<'_>) -> Option<Arc<Vouch>> {
         let (_, name) = asking.subject.filter(|_| self.may_vouch(asking.rule))?;
-        self.till()?.vouch(asking.tender, (&self.service, name, asking.arguments), asking.now)
+        self.till()?.vouch(asking.tender, (&self.service, name, asking.arguments), asking.now).await
     }
 
     /// Whether credentials for such a call may stand for an access token: only where one makes a difference.

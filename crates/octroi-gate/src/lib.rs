@@ -20,6 +20,7 @@ mod exchange;
 mod forms;
 mod forward;
 mod gate;
+mod generations;
 mod introduction;
 pub mod invariants;
 pub mod invoices;

@@ -1,8 +1,8 @@
 //! How often one caller may do one thing: the generic cell rate algorithm over a bounded table.
 
-use std::collections::HashMap;
-
 use parking_lot::Mutex;
+
+use crate::generations::Generations;
 
 /// How many callers one limiter remembers per generation. When a generation is full the older one is dropped, so
 /// memory stays bounded; a caller forgotten this way starts with a fresh allowance.
@@ -18,15 +18,16 @@ pub struct Rate {
 }
 
 /// Remembers, for each caller, the time at which its allowance will be whole again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Limiter {
-    generations: Mutex<Generations>,
+    /// By a hash of who and what, in Unix milliseconds.
+    full_at: Mutex<Generations<u64, u64>>,
 }
 
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { full_at: Mutex::new(Generations::new(CALLERS_MAX)) }
+    }
 }
 
 impl Limiter {
@@ -37,27 +38,14 @@ impl Limiter {
     pub(crate) fn take(&self, caller: u64, rate: Rate, now_ms: u64) -> Result<(), u64> {
         let period_ms = u64::from(rate.period_seconds.max(1)) * 1000;
         let step_ms = (period_ms / u64::from(rate.count.max(1))).max(1);
-        let mut generations = self.generations.lock();
-        let full_at = generations.get(caller).unwrap_or(0).max(now_ms);
+        let mut all = self.full_at.lock();
+        let full_at = all.get(&caller).copied().unwrap_or(0).max(now_ms);
         let next = full_at + step_ms;
         if next > now_ms + period_ms {
             return Err((next - now_ms - period_ms).div_ceil(1000).max(1));
         }
-        generations.put(caller, next);
+        all.put(caller, next);
         Ok(())
-    }
-}
-
-impl Generations {
-    fn get(&self, caller: u64) -> Option<u64> {
-        self.young.get(&caller).or_else(|| self.old.get(&caller)).copied()
-    }
-
-    fn put(&mut self, caller: u64, full_at: u64) {
-        if self.young.len() >= CALLERS_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(caller, full_at);
     }
 }
 
@@ -85,8 +73,7 @@ mod tests {
         for caller in 0..(3 * CALLERS_MAX as u64) {
             let _ = limiter.take(caller, TWO_A_MINUTE, 0);
         }
-        let generations = limiter.generations.lock();
-        assert!(generations.young.len() + generations.old.len() <= 2 * CALLERS_MAX);
+        assert!(limiter.full_at.lock().values().count() <= 2 * CALLERS_MAX);
     }
 
     proptest! {

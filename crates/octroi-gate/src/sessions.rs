@@ -7,7 +7,6 @@
 //! What is remembered is bounded and lives as long as the process. A session that the gate does not know, because it was opened
 //! without a token or before the gate was started anew, belongs to the first principal that uses it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use http::{HeaderMap, StatusCode};
@@ -17,16 +16,23 @@ use octroi_mcp::headers::SESSION_ID;
 use parking_lot::Mutex;
 
 use crate::gate::Gate;
+use crate::generations::Generations;
 use crate::refusal::Refusal;
 
 /// How many sessions are remembered per generation; when one is full the older one is forgotten.
 const SESSIONS_MAX: usize = 65_536;
 
 /// Who a session belongs to.
-#[derive(Default)]
 pub(crate) struct Sessions {
     hasher: RandomState,
-    generations: Mutex<Generations>,
+    /// By a hash of the session's id.
+    owners: Mutex<Generations<u64, [u8; 32]>>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), owners: Mutex::new(Generations::new(SESSIONS_MAX)) }
+    }
 }
 
 /// The session of one request, and whose it is.
@@ -75,22 +81,16 @@ impl Session {
     }
 }
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<u64, [u8; 32]>,
-    old: HashMap<u64, [u8; 32]>,
-}
-
 impl Sessions {
     /// Whether `principal` may go on in the session `id`; binds a session that nobody owns to it.
     pub(crate) fn admits(&self, id: &[u8], principal: Option<&[u8; 32]>) -> bool {
         let key = self.hasher.hash_one(id);
-        let mut generations = self.generations.lock();
-        match (generations.owner(key), principal) {
+        let mut owners = self.owners.lock();
+        match (owners.used(&key).copied(), principal) {
             (Some(owner), Some(principal)) => owner == *principal,
             (Some(_), None) => false,
             (None, Some(principal)) => {
-                generations.bind(key, *principal);
+                owners.put(key, *principal);
                 true
             }
             (None, None) => true,
@@ -100,28 +100,7 @@ impl Sessions {
     /// Forgets a session that has ended.
     pub(crate) fn forget(&self, id: &[u8]) {
         let key = self.hasher.hash_one(id);
-        let mut generations = self.generations.lock();
-        generations.young.remove(&key);
-        generations.old.remove(&key);
-    }
-}
-
-impl Generations {
-    fn owner(&mut self, key: u64) -> Option<[u8; 32]> {
-        if let Some(owner) = self.young.get(&key) {
-            return Some(*owner);
-        }
-        // One that is in use stays.
-        let owner = self.old.remove(&key)?;
-        self.bind(key, owner);
-        Some(owner)
-    }
-
-    fn bind(&mut self, key: u64, owner: [u8; 32]) {
-        if self.young.len() >= SESSIONS_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, owner);
+        self.owners.lock().remove(&key);
     }
 }
 
@@ -155,7 +134,6 @@ mod tests {
                 assert!(!sessions.admits(b"busy", Some(&MALLORY)), "{number}");
             }
         }
-        let generations = sessions.generations.lock();
-        assert!(generations.young.len() + generations.old.len() <= 2 * SESSIONS_MAX);
+        assert!(sessions.owners.lock().values().count() <= 2 * SESSIONS_MAX);
     }
 }

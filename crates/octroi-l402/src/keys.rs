@@ -84,13 +84,18 @@ impl MasterKeys {
     /// `HMAC-SHA256(master, "octroi root key v1" ‖ token id)`.
     #[must_use]
     pub fn root_key(&self, token: &TokenId) -> Option<RootKey> {
+        self.derived(ROOT_KEY_LABEL, token).map(RootKey)
+    }
+
+    /// `HMAC-SHA256(master, label ‖ token id)`, under the master key that the token id names.
+    pub(crate) fn derived(&self, label: &[u8], token: &TokenId) -> Option<[u8; 32]> {
         let (number, _) = token.as_bytes().split_first_chunk::<4>()?;
         let number = u32::from_be_bytes(*number);
         let (_, master) = self.keys.iter().find(|(held, _)| *held == number)?;
         let mut mac = master.clone();
-        mac.update(ROOT_KEY_LABEL);
+        mac.update(label);
         mac.update(token.as_bytes());
-        Some(RootKey(mac.finalize().into_bytes().into()))
+        Some(mac.finalize().into_bytes().into())
     }
 }
 

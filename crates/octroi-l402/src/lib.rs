@@ -1,7 +1,7 @@
 //! L402: macaroons, challenge and credential text. No I/O.
 //!
 //! Everything here is a pure function of its arguments: bytes, the time (unix seconds) and randomness are handed
-//! in. Only the constructors named `generate` ask the operating system for randomness.
+//! in. Only the constructors named `generate`, and sealing, ask the operating system for randomness.
 //!
 //! The walk of a credential: [`Credential::parse`] (or [`Credential::from_macaroon_hex`]) reads the text,
 //! [`verify`] judges it against the [`MasterKeys`], and the [`Verified`] terms say with
@@ -19,6 +19,7 @@ pub mod invariants;
 pub mod keys;
 pub mod macaroon;
 pub mod receipt;
+pub mod sealed;
 
 pub use amount::Msat;
 pub use caveat::{Budget, Counted, Terms};

@@ -8,9 +8,10 @@ use octroi_l402::{PaymentHash, TokenId};
 use tokio::time::{Instant, timeout_at};
 
 use crate::account::{AccountRef, Balance};
+use crate::board::Board;
 use crate::claim::{Claim, Claimed, Here};
 use crate::config::{LedgerConfig, Place, Store};
-use crate::engine::postgres::PostgresPlace;
+use crate::engine::postgres::{PostgresBoard, PostgresPlace};
 use crate::engine::{Authority, ClaimState, Engine, Entry, LoadRequest, Question, Reply, postgres, sqlite};
 use crate::entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,
@@ -35,6 +36,7 @@ struct Inner {
     shared: Arc<Shared>,
     store: Store,
     recovery: Recovery,
+    board: Option<Board>,
 }
 
 /// How long the next look for a credit that another gate may have booked is waited for.
@@ -95,7 +97,11 @@ impl Ledger {
     pub(crate) fn start(engine: impl Engine, config: &LedgerConfig, start: Start) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(config, start.authority, start.ids, start.revoked));
         writer::start(engine, &shared, config.batch, config.retry_after)?;
-        let inner = Inner { shared, store: config.store.clone(), recovery: start.recovery };
+        let board = match &config.store.0 {
+            Place::Sqlite(_) => None,
+            Place::Postgres(place) => Some(Board(Arc::new(PostgresBoard::new((**place).clone())))),
+        };
+        let inner = Inner { shared, store: config.store.clone(), recovery: start.recovery, board };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -394,6 +400,12 @@ impl Ledger {
     /// The disk cannot be read.
     pub fn reader(&self) -> Result<Reader, ReadError> {
         Ok(Reader::open(&self.inner.store)?)
+    }
+
+    /// Where gates on this ledger leave notes for each other; `None` where no other gate can.
+    #[must_use]
+    pub fn board(&self) -> Option<&Board> {
+        self.inner.board.as_ref()
     }
 
     /// Forgets what cannot matter any more at `now` (Unix seconds), and of kept answers the oldest beyond their bounds. A few

@@ -19,6 +19,7 @@
 
 mod account;
 mod accounts;
+mod board;
 mod claim;
 mod config;
 mod counters;
@@ -37,6 +38,7 @@ mod tools;
 mod writer;
 
 pub use account::{AccountRef, Balance, MAX_AMOUNT, Unit};
+pub use board::{Board, BoardError, MAX_NOTE, MAX_STRIKES, Standing, Strike};
 pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_MEDIA};
 pub use config::{
     DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_KEPT_ANSWERS, DEFAULT_KEPT_BODY, DEFAULT_KEPT_BYTES,

@@ -65,7 +65,7 @@ struct State {
     answered: Mutex<HashMap<String, (StatusCode, String)>>,
     faults: Mutex<VecDeque<Fault>>,
     requests: Mutex<u64>,
-    customers: Vec<String>,
+    customers: Mutex<Vec<String>>,
     released: Notify,
     changed: Notify,
 }
@@ -92,10 +92,15 @@ impl Stripe {
     pub async fn start(customers: &[&str]) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
-        let customers = customers.iter().map(|name| (*name).to_owned()).collect();
+        let customers = Mutex::new(customers.iter().map(|name| (*name).to_owned()).collect());
         let state = Arc::new(State { customers, ..State::default() });
         let task = tokio::spawn(accept(listener, Arc::clone(&state)));
         Ok(Self { url, state, task })
+    }
+
+    /// From now on it knows this customer, too.
+    pub fn add_customer(&self, customer: &str) {
+        self.state.customers.lock().push(customer.to_owned());
     }
 
     /// Spoils the next request that nothing is planned for yet.
@@ -253,7 +258,7 @@ fn answer(
         );
     }
     let customer = field("payload[stripe_customer_id]");
-    if !state.customers.iter().any(|known| known == customer) {
+    if !state.customers.lock().iter().any(|known| known == customer) {
         let text = format!("No such customer: '{customer}'");
         return bad(&text, "payload[stripe_customer_id]", "resource_missing");
     }

@@ -86,6 +86,28 @@ pub async fn examine(
     Ok(look.found)
 }
 
+/// What the ledger calls the node that is asked.
+#[derive(Default)]
+struct Names {
+    name: String,
+    /// In ledgers of before nodes had names of their own: its kind alone, where no other of its kind is known.
+    kind: Option<&'static str>,
+}
+
+impl Names {
+    /// `known`: the nodes of the ledger.
+    fn of(node: &dyn LightningNode, known: &[String]) -> Self {
+        let (name, kind) = (node.ledger_name(), node.backend());
+        let of_its_kind = |other: &String| other.split_once(':').is_some_and(|(other, _)| other == kind);
+        let alone = !known.iter().any(|other| of_its_kind(other) && *other != name);
+        Self { name, kind: alone.then_some(kind) }
+    }
+
+    fn are(&self, name: &str) -> bool {
+        self.name == name || self.kind == Some(name)
+    }
+}
+
 struct Look {
     books: Books,
     scope: Scope,
@@ -111,6 +133,10 @@ impl Look {
     async fn payments(&mut self, node: Option<&dyn LightningNode>) -> Result<(), ReconcileError> {
         let (since, mut last) = (self.scope.since, None::<String>);
         let node = node.filter(|node| node.capabilities().past != Past::Forgotten);
+        let names = match node {
+            Some(node) => Names::of(node, &self.books.ask(Reader::nodes).await?),
+            None => Names::default(),
+        };
         loop {
             let after = last.take();
             let page = self.books.ask(move |reader| reader.payments(since, after.as_deref(), PAGE)).await?;
@@ -124,8 +150,7 @@ impl Look {
                 }
             }
             if let Some(node) = node {
-                let name = node.ledger_name();
-                let of_this_node = page.iter().filter(|row| row.node == name);
+                let of_this_node = page.iter().filter(|row| names.are(&row.node));
                 let hashes: Vec<PaymentHash> = of_this_node.map(|row| row.payment_hash).collect();
                 let states = self.ask_node(node, &hashes).await?;
                 for (hash, state) in states {

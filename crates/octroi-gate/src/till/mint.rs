@@ -176,7 +176,7 @@ impl Till {
             NoOffer::Ledger
         })?;
         if let (Some((bearer, until)), Some(owner)) = (made.stands_for, sale.owner) {
-            self.vouches.put(token_id, &bearer, owner, until);
+            self.remember(token_id, &bearer, owner, until).await;
         }
         let life = made.valid_until.min(invoice.expires_at).saturating_sub(sale.now);
         let repeat_until = sale.now + life / 2;

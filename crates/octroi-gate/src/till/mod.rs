@@ -58,6 +58,8 @@ const CREDIT_WAIT: Duration = Duration::from_millis(150);
 
 /// What the till is set to.
 pub struct TillSettings {
+    /// The service whose calls are paid for.
+    pub service: String,
     /// The keys credentials are signed with.
     pub keys: Arc<MasterKeys>,
     /// Where money is counted.
@@ -97,7 +99,8 @@ impl Till {
     /// A till with these settings.
     pub fn new(mut settings: TillSettings) -> Self {
         let work = settings.work.take().map(WorkDesk::new).map(Arc::new);
-        let patience = Patience::new(settings.failed_payments);
+        let shared = settings.ledger.board().is_some();
+        let patience = Patience::new(settings.failed_payments, &settings.service, shared);
         let (outstanding, vouches) = (Outstanding::default(), Vouches::default());
         Self { settings, work, outstanding, vouches, patience, customers: None }
     }
@@ -221,6 +224,13 @@ impl Till {
     /// Failures dealt with, and failures refused for the wait's sake.
     pub fn failures(&self, failure: Failure) -> (u64, u64) {
         self.patience.counts(failure)
+    }
+
+    /// Tells the other gates on the ledger of failures and hears of theirs, for as long as it is polled.
+    pub async fn share_failures(&self) {
+        if let Some(board) = self.settings.ledger.board() {
+            self.patience.share(board).await;
+        }
     }
 
     /// As [`Till::take_credit`]; where this caller was made an offer before, its payment is waited for a moment.

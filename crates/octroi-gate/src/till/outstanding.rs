@@ -3,7 +3,6 @@
 //! A caller that can be told from every other and asks again is given the same invoice again: it cannot pay twice for one
 //! wish, and asking often makes no more invoices than asking once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use octroi_l402::TokenId;
@@ -12,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::Sale;
 use super::mint::Offer;
+use crate::generations::Generations;
 
 /// How many offers one generation remembers. When it is full the older generation is dropped; a caller forgotten this way
 /// is simply made a new offer.
@@ -42,39 +42,30 @@ pub(super) struct Wish {
 }
 
 /// The newest unpaid offer for each wish.
-#[derive(Default)]
-pub(super) struct Outstanding {
-    generations: Mutex<Generations>,
-}
+pub(super) struct Outstanding(Mutex<Generations<Wish, Arc<Offer>>>);
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Wish, Arc<Offer>>,
-    old: HashMap<Wish, Arc<Offer>>,
+impl Default for Outstanding {
+    fn default() -> Self {
+        Self(Mutex::new(Generations::new(OFFERS_MAX)))
+    }
 }
 
 impl Outstanding {
     /// The offer made for this wish, if it can still be taken for a while.
     pub(super) fn get(&self, wish: &Wish, now: u64) -> Option<Arc<Offer>> {
-        let generations = self.generations.lock();
-        let offer = generations.young.get(wish).or_else(|| generations.old.get(wish))?;
+        let offers = self.0.lock();
+        let offer = offers.get(wish)?;
         (now < offer.repeat_until).then(|| Arc::clone(offer))
     }
 
     /// Remembers an offer.
     pub(super) fn put(&self, wish: Wish, offer: &Arc<Offer>) {
-        let mut generations = self.generations.lock();
-        if generations.young.len() >= OFFERS_MAX {
-            generations.old = std::mem::take(&mut generations.young);
-        }
-        generations.young.insert(wish, Arc::clone(offer));
+        self.0.lock().put(wish, Arc::clone(offer));
     }
 
     /// Forgets the offer for this wish: it was paid.
     pub(super) fn forget(&self, wish: &Wish) {
-        let mut generations = self.generations.lock();
-        generations.young.remove(wish);
-        generations.old.remove(wish);
+        self.0.lock().remove(wish);
     }
 }
 

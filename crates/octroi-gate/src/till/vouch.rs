@@ -2,12 +2,15 @@
 //!
 //! Most paying clients put their credential where the access token was, and come back with nothing that says who they
 //! are. So a credential that was asked for with an access token may stand for it: for one call of one tool with the
-//! arguments it was asked for with, for a few minutes, on the gate that sold it.
+//! arguments it was asked for with, for a few minutes.
 //!
-//! The credential carries no rights. It names the token it was asked for with, which this gate remembers, and that token is
+//! The credential carries no rights. It names the token it was asked for with, which is remembered, and that token is
 //! judged again as if it had been shown: whatever has revoked it, ended it or changed its owner's rights since then counts.
+//!
+//! The gate that sold it remembers the token in memory. Where gates share a database it lies there too, for as long as the
+//! credential stands for it: sealed under the master key and the credential's own id, in a table that is neither logged nor
+//! replicated. Another gate asks for it once, and only for whoever shows a paid credential.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use octroi_l402::TokenId;
@@ -16,7 +19,9 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::limits::key;
 use super::{Tender, Till};
+use crate::generations::Generations;
 
 /// The longest that a credential stands for an access token, in seconds.
 pub(super) const VOUCH_SECONDS_MAX: u64 = 300;
@@ -31,6 +36,9 @@ const TOKEN_BYTES_MAX: usize = 16 << 10;
 /// is forgotten: its credentials pay, and no longer stand for anybody.
 const GENERATION_BYTES: usize = 16 << 20;
 const GENERATION_MAX: usize = 16_384;
+
+/// What stands before the token in a note to other gates, in bytes.
+const NOTE_HEAD: usize = 8 + 32;
 
 /// A bearer token that a credential may stand for.
 #[derive(Clone, Copy)]
@@ -52,16 +60,18 @@ pub(crate) struct Vouch {
 }
 
 /// The access tokens that unexpired credentials stand for.
-#[derive(Default)]
-pub(super) struct Vouches {
-    generations: Mutex<Generations>,
+pub(super) struct Vouches(Mutex<Remembered>);
+
+struct Remembered {
+    vouches: Generations<TokenId, Arc<Vouch>>,
+    /// Of the tokens of the young ones.
+    bytes: usize,
 }
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<TokenId, Arc<Vouch>>,
-    young_bytes: usize,
-    old: HashMap<TokenId, Arc<Vouch>>,
+impl Default for Vouches {
+    fn default() -> Self {
+        Self(Mutex::new(Remembered { vouches: Generations::new(GENERATION_MAX), bytes: 0 }))
+    }
 }
 
 impl BearerToken<'_> {
@@ -78,48 +88,96 @@ impl BearerToken<'_> {
 }
 
 impl Vouches {
-    pub(super) fn put(&self, credential: TokenId, bearer: &BearerToken<'_>, principal: [u8; 32], until: u64) {
-        let token = Zeroizing::new(bearer.text.to_owned());
-        let mut generations = self.generations.lock();
-        let bytes = generations.young_bytes + token.len();
-        if generations.young.len() >= GENERATION_MAX || bytes > GENERATION_BYTES {
-            generations.old = std::mem::take(&mut generations.young);
-            generations.young_bytes = 0;
+    fn put(&self, credential: TokenId, vouch: Arc<Vouch>) {
+        let length = vouch.token.len();
+        let mut remembered = self.0.lock();
+        if remembered.bytes + length > GENERATION_BYTES {
+            remembered.vouches.turn();
+            remembered.bytes = 0;
         }
-        generations.young_bytes += token.len();
-        generations.young.insert(credential, Arc::new(Vouch { token, principal, until }));
+        remembered.bytes += length;
+        remembered.vouches.put(credential, vouch);
     }
 
     fn get(&self, credential: &TokenId, now: u64) -> Option<Arc<Vouch>> {
-        let generations = self.generations.lock();
-        let found = generations.young.get(credential).or_else(|| generations.old.get(credential))?;
+        let remembered = self.0.lock();
+        let found = remembered.vouches.get(credential)?;
         (now < found.until).then(|| Arc::clone(found))
     }
 }
 
+impl Vouch {
+    /// As other gates read it, once it is unsealed: until when, whose, the token.
+    fn write(&self) -> Zeroizing<Vec<u8>> {
+        let mut note = Zeroizing::new(Vec::with_capacity(NOTE_HEAD + self.token.len()));
+        note.extend_from_slice(&self.until.to_be_bytes());
+        note.extend_from_slice(&self.principal);
+        note.extend_from_slice(self.token.as_bytes());
+        note
+    }
+
+    fn read(note: &[u8]) -> Option<Self> {
+        let (until, rest) = note.split_first_chunk::<8>()?;
+        let (principal, token) = rest.split_first_chunk::<32>()?;
+        let token = Zeroizing::new(std::str::from_utf8(token).ok()?.to_owned());
+        Some(Self { token, principal: *principal, until: u64::from_be_bytes(*until) })
+    }
+}
+
 impl Till {
-    /// The access token that this credential stands for in this call; `None`: none.
+    /// Remembers what a credential stands for, on every gate that shares the ledger.
+    pub(super) async fn remember(
+        &self,
+        credential: TokenId,
+        bearer: &BearerToken<'_>,
+        principal: [u8; 32],
+        until: u64,
+    ) {
+        let token = Zeroizing::new(bearer.text.to_owned());
+        let vouch = Arc::new(Vouch { token, principal, until });
+        self.vouches.put(credential, Arc::clone(&vouch));
+        let Some(board) = self.settings.ledger.board() else { return };
+        let Ok(sealed) = self.settings.keys.seal(&credential, &vouch.write()) else { return };
+        if let Err(error) = board.pin(&note_key(&credential), &sealed, until).await {
+            tracing::warn!(%error, "a credential stands for its access token on this gate alone");
+        }
+    }
+
+    /// The access token that what is offered stands for in this call; `None`: none.
     ///
-    /// The credential must be one that the issuer bound to a principal, a tool and arguments, and the call that very call.
-    pub(crate) fn vouch(
+    /// It must be a credential that the issuer bound to a principal, a tool and arguments, and the call that very call.
+    pub(crate) async fn vouch(
         &self,
         tender: &Tender<'_>,
         (service, subject, arguments): (&str, &str, Option<&[u8]>),
         now: u64,
     ) -> Option<Arc<Vouch>> {
-        // Whether it is one at all is seen without touching a key.
-        let vouch = self.vouches.get(&tender.credential()?.claimed_identifier().ok()?.token_id, now)?;
         let verified = tender.genuine(&self.settings.keys, service)?;
         let terms = &verified.terms;
-        if terms.ended_at(now).is_some() {
-            return None;
-        }
         let narrow = terms.calls == Some(1) && terms.tools.is_some() && terms.arguments_digest.is_some();
-        let principal =
-            terms.vouched_principal.filter(|principal| narrow && *principal == vouch.principal)?;
+        let principal = terms.vouched_principal.filter(|_| narrow && terms.ended_at(now).is_none())?;
         verified.permits(subject, || arguments_digest(arguments), Some(&principal)).ok()?;
+        let vouch = match self.vouches.get(&verified.token_id, now) {
+            Some(vouch) => vouch,
+            None => self.vouch_of_another(verified.token_id, now).await?,
+        };
+        (vouch.principal == principal).then_some(vouch)
+    }
+
+    /// What another gate remembers of a credential that it sold. Only who has paid for one comes here.
+    async fn vouch_of_another(&self, credential: TokenId, now: u64) -> Option<Arc<Vouch>> {
+        let found = self.settings.ledger.board()?.find(&note_key(&credential), now).await;
+        let sealed = found.inspect_err(|error| tracing::warn!(%error, "what another gate sold is not known"));
+        let note = self.settings.keys.unseal(&credential, &sealed.ok()??).ok()?;
+        let vouch = Arc::new(Vouch::read(&note).filter(|vouch| now < vouch.until)?);
+        self.vouches.put(credential, Arc::clone(&vouch));
         Some(vouch)
     }
+}
+
+/// Where gates look for it.
+fn note_key(credential: &TokenId) -> [u8; 32] {
+    key(b"what a credential stands for", &[credential.as_bytes()])
 }
 
 #[cfg(test)]
@@ -135,26 +193,41 @@ mod tests {
     #[test]
     fn what_is_remembered_stays_bounded_and_ends() {
         let vouches = Vouches::default();
-        let token = "t".repeat(TOKEN_BYTES_MAX);
-        let bearer = BearerToken { text: &token, expires_at: 1000 };
+        let vouch =
+            |token: String| Arc::new(Vouch { token: Zeroizing::new(token), principal: [1; 32], until: 100 });
         for number in 0..5000 {
-            vouches.put(id(number), &bearer, [1; 32], 100);
+            vouches.put(id(number), vouch("t".repeat(TOKEN_BYTES_MAX)));
         }
         {
-            let generations = vouches.generations.lock();
-            let all = generations.young.values().chain(generations.old.values());
-            let bytes: usize = all.map(|vouch| vouch.token.len()).sum();
+            let remembered = vouches.0.lock();
+            let bytes: usize = remembered.vouches.values().map(|vouch| vouch.token.len()).sum();
             assert!(bytes <= 2 * GENERATION_BYTES, "{bytes}");
         }
         assert!(vouches.get(&id(4999), 99).is_some());
         assert!(vouches.get(&id(4999), 100).is_none(), "its time is over");
         assert!(vouches.get(&id(0), 99).is_none(), "forgotten");
-        let short = BearerToken { text: "t", expires_at: u64::MAX };
         for number in 0..3 * GENERATION_MAX {
-            vouches.put(id(number), &short, [1; 32], 100);
+            vouches.put(id(number), vouch("t".to_owned()));
         }
-        let generations = vouches.generations.lock();
-        assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION_MAX);
+        assert!(vouches.0.lock().vouches.values().count() <= 2 * GENERATION_MAX);
+    }
+
+    #[test]
+    fn a_note_to_other_gates_says_the_same_and_fits() {
+        let vouch = Vouch {
+            token: Zeroizing::new("t".repeat(TOKEN_BYTES_MAX)),
+            principal: [7; 32],
+            until: 1_900_000_000,
+        };
+        let note = vouch.write();
+        let read = Vouch::read(&note).unwrap();
+        assert_eq!((&read.token, read.principal, read.until), (&vouch.token, vouch.principal, vouch.until));
+        for cut in 0..NOTE_HEAD {
+            assert!(Vouch::read(&note[..cut]).is_none(), "{cut}");
+        }
+        assert!(Vouch::read(&[0xff; NOTE_HEAD + 1]).is_none(), "no text");
+        // The seal adds a nonce and a tag.
+        assert!(note.len() + 28 <= octroi_ledger::MAX_NOTE);
     }
 
     #[test]

@@ -31,6 +31,7 @@ fn till(ledger: &Ledger, signer: Signer) -> Till {
         audience: "https://gate.example.com/mcp".to_owned(),
     };
     Till::new(TillSettings {
+        service: "mcp".to_owned(),
         keys: Arc::new(MasterKeys::new(OLD)),
         ledger: ledger.clone(),
         invoices: None,

@@ -238,6 +238,7 @@ pub(crate) fn receipt_key() -> Arc<ReceiptKey> {
 fn parts(ledger: &Ledger, keys: &Arc<MasterKeys>, rule: Rule, till: TillPlan) -> GateParts {
     GateParts {
         till: Some(Arc::new(Till::new(TillSettings {
+            service: "mcp".to_owned(),
             keys: Arc::clone(keys),
             ledger: ledger.clone(),
             invoices: None,

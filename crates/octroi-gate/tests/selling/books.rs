@@ -72,12 +72,17 @@ impl Books {
 
     /// The ledger has it.
     async fn credited(&self, number: u8, msat: i64, settled_at: u64) {
+        self.credited_by(&self.node.ledger_name(), number, msat, settled_at).await;
+    }
+
+    /// The same, from the node of this name.
+    async fn credited_by(&self, node: &str, number: u8, msat: i64, settled_at: u64) {
         let settlement = Settlement {
             payment_hash: hash(number),
             amount: Msat::new(msat),
             settled_at,
-            cursor: None,
-            node: self.node.ledger_name(),
+            cursor: Some(number.to_string()),
+            node: node.to_owned(),
         };
         self.ledger.credit_payment(settlement).await.expect("a credit");
     }
@@ -202,6 +207,31 @@ async fn a_credit_the_node_knows_nothing_of_stays_until_a_person_has_looked() {
         books.ledger.accept_payment(&hash(number)).await.expect("accepted");
     }
     assert!(books.look(false).await.0.is_empty());
+}
+
+#[tokio::test]
+async fn payments_of_before_nodes_had_names_are_asked_about_where_there_is_one_of_the_kind() {
+    let books = Books::open();
+    let kind = books.node.backend();
+    for number in 1..=2 {
+        books.quote(number, 3_000).await;
+        books.credited_by(kind, number, 3_000, END).await;
+    }
+    books.arrived(1, 3_000, END);
+    let missing = [(FindingKind::NotSettled, hash(2).to_string())];
+    assert_eq!(kinds(&books.look(false).await.0), missing);
+    // This node's own name, and one of another kind, change nothing.
+    books.quote(3, 3_000).await;
+    books.credited(3, 3_000, END).await;
+    books.arrived(3, 3_000, END);
+    books.quote(4, 3_000).await;
+    books.credited_by("another:1", 4, 3_000, END).await;
+    assert_eq!(kinds(&books.look(false).await.0), missing);
+    // With two of the kind nobody knows whose they were.
+    books.quote(5, 3_000).await;
+    books.credited_by(&format!("{kind}:other"), 5, 3_000, END).await;
+    let (found, _) = books.look(false).await;
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ impl Shop {
         let rule = Rule { price: Some(Price::fixed(Msat::new(PRICE))), ..Rule::FREE };
         let gate = Gate::new(GateParts {
             till: Some(Arc::new(Till::new(TillSettings {
+                service: "mcp".to_owned(),
                 keys: Arc::clone(&keys),
                 ledger: ledger.clone(),
                 invoices: Some(Arc::clone(&desk)),

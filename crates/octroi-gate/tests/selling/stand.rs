@@ -77,6 +77,7 @@ impl Stand {
     fn gate(&self, selling: Selling) -> Gate {
         let rule = Rule { price: Some(Price::fixed(Msat::new(selling.price))), ..Rule::FREE };
         let till = Till::new(TillSettings {
+            service: "mcp".to_owned(),
             keys: Arc::clone(&self.keys),
             ledger: self.ledger.clone(),
             invoices: Some(Arc::clone(&self.desk)),

@@ -6,6 +6,7 @@
 //! did, the writer voids what it may not keep.
 
 mod aside;
+mod board;
 mod calls;
 mod changes;
 mod connect;
@@ -29,6 +30,7 @@ use connect::Session;
 use house::House;
 use life::Life;
 
+pub(crate) use board::PostgresBoard;
 pub(crate) use connect::PostgresPlace;
 pub(crate) use open::{migrate, open};
 pub(crate) use read::PostgresReader;

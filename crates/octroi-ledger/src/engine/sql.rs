@@ -53,6 +53,9 @@ pub(crate) const ANSWER_REVOKED: &str = "SELECT r.kind FROM calls c JOIN account
                        OR (r.kind = 2 AND r.subject = substr(a.token, 1, 4))
     WHERE c.id = $1 LIMIT 1";
 
+/// Every node with a place in the stream of settlements: name.
+pub(crate) const NODES: &str = "SELECT node FROM cursors ORDER BY node LIMIT $1";
+
 /// One row: answers kept, and the bytes of their bodies.
 pub(crate) const ANSWERS_KEPT: &str =
     "SELECT count(*), CAST(coalesce(sum(length(body)), 0) AS bigint) FROM answers";

@@ -114,6 +114,14 @@ impl Reader {
         })
     }
 
+    /// The nodes whose settlements were booked, by their names in the ledger. At most [`MAX_ROWS`](crate::MAX_ROWS).
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn nodes(&self) -> Result<Vec<String>, ReadError> {
+        self.rows(sql::NODES, &[at_most(crate::MAX_ROWS)], |row| row.text(0))
+    }
+
     /// Quotes nobody has paid, by payment hash: the next `limit` after `after`. At most [`MAX_ROWS`](crate::MAX_ROWS).
     ///
     /// # Errors

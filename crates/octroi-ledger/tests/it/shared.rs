@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use octroi_ledger::{
     AccountRef, Claimed, Counts, HoldRefused, Ledger, LedgerConfig, LedgerError, Limit, OpenError,
-    Revocation, Store, Window,
+    Revocation, Standing, Store, Strike, Window,
 };
 use octroi_testkit::postgres::{Cluster, ClusterOptions};
 
@@ -105,6 +105,56 @@ async fn two_gates_that_open_at_once_make_one_schema() {
         ledger.close().await;
     }
     assert_eq!(available(&world.open(), 1).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gates_leave_each_other_notes_that_end() {
+    let world = World::postgres();
+    let (here, there) = (world.open(), world.open());
+    let (here, there) = (here.board().unwrap(), there.board().unwrap());
+    for text in ["first", "sealed"] {
+        here.pin(&[1; 32], text.as_bytes(), 100).await.unwrap();
+    }
+    assert_eq!(there.find(&[1; 32], 99).await, Ok(Some(b"sealed".to_vec())));
+    assert_eq!((there.find(&[1; 32], 100).await, there.find(&[2; 32], 0).await), (Ok(None), Ok(None)));
+    there.sweep(99_999).await.unwrap();
+    assert!(here.find(&[1; 32], 0).await.unwrap().is_some());
+    there.sweep(100_000).await.unwrap();
+    assert_eq!(here.find(&[1; 32], 0).await, Ok(None));
+    assert!(here.pin(&[1; 32], &[0; octroi_ledger::MAX_NOTE + 1], 100).await.is_err());
+    here.pin(&[1; 32], &[0; octroi_ledger::MAX_NOTE], 100).await.unwrap();
+    let alone = World::sqlite().open();
+    assert!(alone.board().is_none(), "nobody else reads it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_gates_tell_of_failures_adds_up_and_is_bounded() {
+    let world = World::postgres();
+    let (here, there) = (world.open(), world.open());
+    let (here, there) = (here.board().unwrap(), there.board().unwrap());
+    let lately = Duration::from_secs(3_600);
+    let strike = |longer, waits_until| Strike { who: [1; 16], longer, waits_until };
+    let told = here.share(&[strike(2_000, 0)], Duration::ZERO, 10_000, 9_000).await.unwrap();
+    assert_eq!(told, [Standing { who: [1; 16], calm_at: 12_000, waits_until: 0 }]);
+    there.share(&[strike(3_000, 11_000)], lately, 11_000, 9_000).await.unwrap();
+    let heard = here.share(&[], lately, 11_000, 9_000).await.unwrap();
+    assert_eq!(heard, [Standing { who: [1; 16], calm_at: 15_000, waits_until: 11_000 }]);
+    // What is over counts from now on; nobody owes more than the longest; a paid call takes away.
+    for (longer, at, calm_at) in [(2_000, 20_000, 22_000), (99_000, 20_000, 29_000), (-4_000, 20_000, 25_000)]
+    {
+        let told = here.share(&[strike(longer, 0)], Duration::ZERO, at, 9_000).await.unwrap();
+        assert_eq!(told[0].calm_at, calm_at);
+    }
+    there.sweep(25_001).await.unwrap();
+    assert_eq!(here.share(&[], lately, 25_000, 9_000).await.unwrap(), []);
+    // Gates that tell of the same callers at once do not wait for each other in a circle.
+    let many =
+        |start: u8| (0..100).map(|n| Strike { who: [n ^ start; 16], longer: 1, waits_until: 0 }).collect();
+    let (up, down): (Vec<Strike>, Vec<Strike>) = (many(0), many(127));
+    for _ in 0..20 {
+        let (a, b) = tokio::join!(here.share(&up, lately, 1, 9), there.share(&down, lately, 1, 9));
+        assert!(a.is_ok() && b.is_ok());
+    }
 }
 
 /// A place whose gates are taken for dead after a second.

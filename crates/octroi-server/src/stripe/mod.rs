@@ -26,8 +26,8 @@ const BATCH: u32 = 64;
 const AT_ONCE: usize = 8;
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long nobody else is given a borrowed charge: longer than a whole batch can take.
-const LEASE: Duration = Duration::from_secs(180);
+/// How long nobody else is given a borrowed charge, unless told otherwise: longer than a whole batch can take.
+pub const LEASE: Duration = Duration::from_secs(180);
 /// The pause after the first failure; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause that is not asked for.
@@ -51,6 +51,8 @@ pub struct StripeSettings {
     pub event: String,
     /// How often the outbox is looked into.
     pub every: Duration,
+    /// How long nobody else is given a borrowed charge. A charge that is given to two counts once all the same.
+    pub lease: Duration,
 }
 
 impl fmt::Debug for StripeSettings {
@@ -141,7 +143,7 @@ impl StripeTeller {
 
     /// One batch.
     async fn round(&self, ledger: &Ledger) -> Result<Round, LedgerError> {
-        let rows = ledger.outbox_take(BATCH, LEASE).await?;
+        let rows = ledger.outbox_take(BATCH, self.settings.lease).await?;
         if rows.is_empty() {
             return Ok(Round::Empty);
         }

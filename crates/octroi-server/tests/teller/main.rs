@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod kill;
+mod several;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use zeroize::Zeroizing;
 const CUSTOMER: &str = "cus_NciAYcXfLnqBoz";
 /// Generous, because the machine may be busy; nothing waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long charges are lent to one teller: short, so that those of a dead one are soon told by another.
+const LEASE: Duration = Duration::from_secs(4);
 
 fn teller(url: &str, key: &str, event: &str) -> Arc<StripeTeller> {
     let settings = StripeSettings {
@@ -26,13 +29,19 @@ fn teller(url: &str, key: &str, event: &str) -> Arc<StripeTeller> {
         key: Zeroizing::new(key.to_owned()),
         event: event.to_owned(),
         every: Duration::from_millis(20),
+        lease: LEASE,
     };
     assert!(!format!("{settings:?}").contains(key));
     Arc::new(StripeTeller::new(settings).unwrap())
 }
 
 async fn ledger(folder: &Path) -> Ledger {
-    let ledger = Ledger::open(LedgerConfig::new(folder.join("octroi.db"))).unwrap();
+    funded(LedgerConfig::new(folder.join("octroi.db"))).await
+}
+
+/// A ledger with money to charge.
+async fn funded(config: LedgerConfig) -> Ledger {
+    let ledger = Ledger::open(config).unwrap();
     let voucher = Voucher {
         token_id: TokenId::from_bytes([1; 32]),
         payment_hash: PaymentHash::from_bytes([1; 32]),

@@ -124,6 +124,7 @@ fn till(parts: &Parts<'_>, policy: &Policy) -> Result<Option<Till>, StartError> 
     let work = payment.pow.as_ref().map(|pow| free_door(parts, pow)).transpose()?;
     let location = payment.gateway.clone().unwrap_or_else(|| parts.config.public_url.to_string());
     let till = Till::new(TillSettings {
+        service: parts.server.service().to_owned(),
         keys: Arc::clone(&parts.keys.master),
         ledger: parts.ledger.clone(),
         invoices: parts.invoices.cloned(),

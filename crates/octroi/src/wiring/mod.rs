@@ -147,6 +147,8 @@ impl Gate {
         let bookkeeper = reconcile::bookkeeper(&ledger, node.as_ref(), &config.ledger.reconcile);
         let mut background = background(&ledger, invoices.as_ref(), config.lightning.as_ref())?;
         background.push(tokio::spawn(Arc::clone(&bookkeeper).keep()));
+        background
+            .extend(endpoints.iter().map(|endpoint| tokio::spawn(share_failures(Arc::clone(endpoint)))));
         let teller = config.ledger.stripe.as_ref().map(stripe::teller).transpose()?;
         if let Some(teller) = &teller {
             background.push(tokio::spawn(Arc::clone(teller).run(ledger.clone())));
@@ -265,10 +267,22 @@ fn background(
     Ok(tasks)
 }
 
+/// Gates that share a ledger tell each other whose payments fail.
+async fn share_failures(endpoint: Arc<Endpoint>) {
+    if let Some(till) = endpoint.gate.till() {
+        till.share_failures().await;
+    }
+}
+
 async fn prune(ledger: Ledger) {
     loop {
         ledger.prune_due(PRUNE_EVERY).await;
         let now = unix_seconds();
+        if let Some(board) = ledger.board()
+            && let Err(error) = board.sweep(now.saturating_mul(1_000)).await
+        {
+            tracing::warn!(%error, "what gates told each other could not be forgotten");
+        }
         loop {
             match ledger.prune(now).await {
                 Ok(pruned) if pruned.works.max(pruned.quotes) >= PRUNE_MORE => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use octroi_server::stripe::{StripeSettings, StripeTeller};
+use octroi_server::stripe::{LEASE, StripeSettings, StripeTeller};
 use zeroize::Zeroizing;
 
 use super::StartError;
@@ -15,6 +15,7 @@ pub(super) fn teller(config: &StripeConfig) -> Result<Arc<StripeTeller>, StartEr
         key: Zeroizing::new(config.key.reveal().to_owned()),
         event: config.event.clone(),
         every: config.every,
+        lease: LEASE,
     };
     StripeTeller::new(settings).map(Arc::new).map_err(|error| StartError::Value(error.to_string()))
 }

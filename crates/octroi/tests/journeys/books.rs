@@ -2,12 +2,15 @@
 //! of what customers are charged.
 
 use std::path::Path;
+use std::time::Duration;
 
-use octroi_testkit::issuer::TokenSpec;
+use octroi_testkit::issuer::{Issuer, TokenSpec};
 use octroi_testkit::stripe::{EVENT, Fault, KEY, Stripe};
+use octroi_testkit::upstream::sample::Sample;
 use serde_json::{Value, json};
 
-use crate::harness::{Launch, Market, soon};
+use crate::harness::money::free_port;
+use crate::harness::{Caller, Launch, Market, soon};
 
 /// When a difference is left.
 const DIFFERS: i32 = 4;
@@ -116,7 +119,7 @@ async fn stripe_is_told_once_of_what_a_customer_is_charged() {
     market.gate = market.gate.kill().start().await;
     let told = async {
         while market.gate.ledger().await["outbox_waiting"] != 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     soon(told).await;
@@ -129,4 +132,95 @@ async fn stripe_is_told_once_of_what_a_customer_is_charged() {
     );
     let metrics = reqwest::get(format!("{}/metrics", market.gate.admin)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("octroi_stripe_delivered_total 1"), "{metrics}");
+}
+
+/// Runs `octroi ledger bill …` in a gate's folder; its exit code and what it printed.
+async fn bill(launch: &Launch, words: &[&str]) -> (i32, Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_octroi"));
+    command.args(["ledger", "bill"]).args(words).arg("--json").current_dir(launch.folder());
+    let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let (out, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let code = done.status.code().unwrap();
+    (code, serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}\n{said}")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_refused_is_told_once_more_or_let_be_as_the_operator_says() {
+    let stripe = Stripe::start(&[]).await.unwrap();
+    let sample = Sample::start().await.unwrap();
+    let issuer = Issuer::start().await.unwrap();
+    let config = format!(
+        r#"
+listen = "127.0.0.1:{}"
+[ledger.stripe]
+key = "{KEY}"
+event = "{EVENT}"
+endpoint = "{}"
+customer_claim = "stripe_customer_id"
+every_seconds = 1
+[mcp_server]
+upstream = "{}"
+[mcp_server.auth.identity]
+issuer = "{}"
+allow_insecure_http = true
+allow_private_addresses = true
+[mcp_server.auth.payment]
+pricing = {{ data_query = {{ msats = 1700 }} }}
+"#,
+        free_port(),
+        stripe.url,
+        sample.url(),
+        issuer.url(),
+    );
+    let launch = Launch::new(&config, &[]);
+    let gate = launch.clone().start().await;
+    gate.secrets.add(KEY);
+    let mut mint = std::process::Command::new(env!("CARGO_BIN_EXE_octroi"));
+    mint.args(["token", "mint", "octroi.toml", "--sats", "10", "--ttl", "1h"]).current_dir(launch.folder());
+    let minted = String::from_utf8(mint.output().unwrap().stdout).unwrap();
+    let query = |subject: &str, customer: &str| {
+        let spec = TokenSpec::new(subject, &gate.url).claim("stripe_customer_id", customer);
+        let call = Caller::of(&gate).call("data_query", json!({"query": "carts"}));
+        call.bearer(&issuer.token(spec)).paid(minted.trim())
+    };
+    for subject in ["alice", "bob"] {
+        query(subject, &format!("cus_{subject}")).send().await.worked();
+    }
+    let refused = async {
+        while gate.ledger().await["outbox_refused"] != 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(refused).await;
+    let (code, list) = bill(&launch, &["list", "octroi.db"]).await;
+    let customers: Vec<&str> =
+        list.as_array().unwrap().iter().map(|row| row["customer"].as_str().unwrap()).collect();
+    assert_eq!((code, customers), (0, vec!["cus_alice", "cus_bob"]), "{list}");
+    assert!(list[0]["why"].as_str().unwrap().contains("No such customer"), "{list}");
+    let (code, books) = reconcile(&launch, &[]).await;
+    assert_eq!((code, &books["books"]["findings"][0]["kind"]), (DIFFERS, &json!("bill_refused")), "{books}");
+
+    // Beside the running gate. One call's id is nobody's; bob's charge is let be, alice's is told.
+    let (alice, bob) = (list[0]["id"].as_str().unwrap(), list[1]["id"].as_str().unwrap());
+    let (code, done) =
+        bill(&launch, &["accept", "octroi.toml", "--call", bob, "--call", &"0".repeat(32)]).await;
+    assert_eq!((code, &done["done"], &done["unknown"]), (DIFFERS, &json!([bob]), &json!(["0".repeat(32)])));
+    stripe.add_customer("cus_alice");
+    let (code, done) = bill(&launch, &["retry", "octroi.toml", "--all"]).await;
+    assert_eq!((code, &done["done"], &done["doubtful"]), (0, &json!([alice]), &json!([])), "{done}");
+    soon(stripe.until(|taken, _| taken.len() == 1)).await;
+    assert_eq!((stripe.taken()[0].identifier.as_str(), stripe.taken()[0].value), (alice, 1700));
+    let told = async {
+        while gate.ledger().await["outbox_waiting"] != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(told).await;
+    // Nothing is left to say, with the gate or without it.
+    let (code, books) = reconcile(&launch, &[]).await;
+    assert_eq!((code, &books["books"]["findings"]), (0, &json!([])), "{books}");
+    drop(gate.stop());
+    let (code, done) = bill(&launch, &["retry", "octroi.toml", "--all"]).await;
+    assert_eq!((code, &done["done"]), (0, &json!([])), "{done}");
+    assert_eq!(stripe.taken().len(), 1);
 }

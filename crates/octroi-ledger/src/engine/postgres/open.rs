@@ -13,11 +13,12 @@ use crate::entry::Recovery;
 use crate::error::OpenError;
 
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
 ];
 pub(super) const SCHEMA: i64 = MIGRATIONS.len() as i64;
 /// `octroi` in eight bytes: what keeps two gates from bringing the schema forward at once.

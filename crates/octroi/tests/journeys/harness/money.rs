@@ -15,7 +15,7 @@ use super::{Caller, Challenge, Gate, Launch, PATIENCE};
 const FEE_MAX: Msat = Msat::new(10_000);
 
 /// What the gate sells in these journeys.
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 [mcp_server.auth.payment]
 macaroon_ttl_seconds = 300
 pow_enabled = true

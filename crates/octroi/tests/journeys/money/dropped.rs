@@ -3,15 +3,15 @@
 use std::process::Command;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use octroi_l402::{Macaroon, Terms};
 use octroi_lightning::Password;
-use octroi_testkit::issuer::{DpopKey, ProofSpec, SigningAlgorithm, TokenSpec};
+use octroi_testkit::issuer::{DpopKey, Endpoint, Fault, ProofSpec, SigningAlgorithm, TokenSpec};
 use octroi_testkit::wallet_api;
 use serde_json::{Value, json};
 
 use crate::harness::{Ask, Market, Reply, peers, soon};
-use crate::identity::now;
+use crate::identity::{header, now};
 
 const URL: &str = "http://x/y.png";
 
@@ -67,6 +67,49 @@ async fn clients_that_put_their_payment_where_the_token_was_get_their_answer() {
     }
     let ledger = market.gate.ledger().await;
     assert_eq!((&ledger["received_msat"], &ledger["credit_msat"]), (&json!(6000), &json!(0)), "{ledger}");
+}
+
+/// What a gate exchanges its callers' tokens with, as `--set` takes it.
+const OBO: [&str; 8] = [
+    "--set",
+    "mcp_server.auth.identity.required=true",
+    "--set",
+    "mcp_server.auth.identity.obo.client_id=gate",
+    "--set",
+    "mcp_server.auth.identity.obo.client_secret=the-gate-s-own-secret",
+    "--set",
+    "mcp_server.auth.identity.obo.audience=https://server.example.com/mcp",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_gets_a_token_of_its_own_for_the_one_that_a_credential_stands_for() {
+    let market = Market::open(&OBO).await;
+    market.issuer.register_client("gate", "the-gate-s-own-secret", &[]);
+    let token = market.token("alice");
+    market.gate.secrets.add(&token);
+    let echo = || market.caller.call("echo_request", json!({}));
+    let credential = market.pay(&echo().bearer(&token).send().await.challenge()).await;
+    assert_eq!(market.issuer.requests(Endpoint::Token), 0, "who has not paid causes no exchange");
+    let reply = echo().paid(&credential).send().await;
+    reply.worked();
+    let headers = &reply.message["result"]["structuredContent"]["headers"];
+    let sent = header(headers, "authorization").and_then(|line| line.strip_prefix("Bearer ")).unwrap();
+    assert_ne!(sent, token, "the caller's own token goes nowhere");
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(sent.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    assert_eq!((&claims["sub"], &claims["aud"]), (&json!("alice"), &json!("https://server.example.com/mcp")));
+    assert_eq!(market.issuer.requests(Endpoint::Token), 1);
+    // The same call once more is answered from what is kept, and exchanges nothing.
+    assert_eq!(echo().paid(&credential).send().await.headers["octroi-replayed"], "true");
+
+    // Where no token is to be had, nothing is charged, and the credential is good for another try.
+    let other = market.token("bob");
+    let credential = market.pay(&echo().bearer(&other).send().await.challenge()).await;
+    market.issuer.set_fault(Endpoint::Token, Fault::Status(500));
+    echo().paid(&credential).send().await.refused(502, "UPSTREAM_UNAVAILABLE");
+    market.issuer.set_fault(Endpoint::Token, Fault::None);
+    echo().paid(&credential).send().await.worked();
+    assert_eq!(market.sample.calls_of("echo_request"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod carriers;
 mod credit;
 mod dropped;
 mod failures;
+mod fleet;
 mod flood;
 mod identity;
 mod macaroons;

@@ -13,15 +13,22 @@
 //! just come back empty so often. And nobody slows anybody else: points belong to a principal whose token was good, to a
 //! credential that was made here and whose preimage was shown, or to the network that the request came from, never to a
 //! name that a request merely claims.
+//!
+//! Gates on one database tell each other of failures once a second (`shared.rs`), behind the calls.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+mod shared;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use octroi_l402::TokenId;
 use parking_lot::Mutex;
 
+use self::shared::Untold;
+use super::limits::key;
+use crate::generations::Generations;
 use crate::invoices::wide_network;
 
 /// The longest wait, in seconds.
@@ -85,7 +92,7 @@ impl Failure {
 }
 
 /// Whom a failure is counted against: somebody who proved to be that, or a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failing {
     /// By an access token that was good.
     Principal([u8; 32]),
@@ -95,11 +102,15 @@ pub(super) enum Failing {
     Network(Option<IpAddr>),
 }
 
+/// A caller as gates tell each other of it: a digest.
+type Who = [u8; 16];
+
 /// Counts failures.
 pub(super) struct Patience {
     free: u64,
     recover_ms: u64,
-    hasher: RandomState,
+    /// The service: callers of one are not callers of another.
+    service: String,
     callers: Mutex<Callers>,
     /// When everybody's points will be gone: before that somebody may have some.
     calm_at: AtomicU64,
@@ -109,14 +120,14 @@ pub(super) struct Patience {
     refused: [AtomicU64; Failure::ALL.len()],
 }
 
-#[derive(Default)]
 struct Callers {
-    young: HashMap<u64, Record>,
-    old: HashMap<u64, Record>,
+    records: Generations<Who, Record>,
+    /// What other gates are to be told, where there may be some.
+    untold: Option<Untold>,
 }
 
 /// One caller's failures, in Unix milliseconds.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Record {
     /// When the last of its points will be gone.
     calm_at: u64,
@@ -128,15 +139,32 @@ impl Failing {
     pub(super) fn network(peer: Option<IpAddr>) -> Self {
         Self::Network(peer.map(wide_network))
     }
+
+    /// The same on every gate, and nobody else's.
+    fn digest(&self, service: &str) -> Who {
+        let of = |kind: &[u8], name: &[u8]| key(b"failing", &[service.as_bytes(), kind, name]);
+        let digest = match self {
+            Self::Principal(principal) => of(b"principal", principal),
+            Self::Holder(token) => of(b"holder", token.as_bytes()),
+            Self::Network(None) => of(b"nowhere", &[]),
+            Self::Network(Some(IpAddr::V4(address))) => of(b"network", &address.octets()),
+            Self::Network(Some(IpAddr::V6(address))) => of(b"network", &address.octets()),
+        };
+        let mut who = [0; 16];
+        who.copy_from_slice(&digest[..16]);
+        who
+    }
 }
 
 impl Patience {
-    pub(super) fn new(bounds: FailedPayments) -> Self {
+    /// For the callers of `service`. `shared`: there may be other gates, which are told.
+    pub(super) fn new(bounds: FailedPayments, service: &str, shared: bool) -> Self {
+        let records = Generations::new(CALLERS_MAX);
         Self {
             free: u64::from(bounds.free.max(1)),
             recover_ms: u64::from(bounds.recover_seconds.clamp(1, RECOVER_MAX)) * 1000,
-            hasher: RandomState::new(),
-            callers: Mutex::default(),
+            service: service.to_owned(),
+            callers: Mutex::new(Callers { records, untold: shared.then(Untold::default) }),
             calm_at: AtomicU64::new(0),
             waits_until: AtomicU64::new(0),
             counted: Default::default(),
@@ -149,22 +177,32 @@ impl Patience {
     /// # Errors
     /// The whole seconds this caller still has to wait, at least 1: it was not counted, and nothing is to be done for it.
     pub(super) fn fail(&self, who: Failing, failure: Failure, now_ms: u64) -> Result<(), u64> {
+        let who = who.digest(&self.service);
         let mut callers = self.callers.lock();
-        let key = self.hasher.hash_one(who);
-        let mut record = callers.get(key).unwrap_or_default();
+        let mut record = callers.get(&who);
         if now_ms < record.waits_until {
             self.refused[failure as usize].fetch_add(1, Relaxed);
             return Err((record.waits_until - now_ms).div_ceil(1000));
         }
         self.counted[failure as usize].fetch_add(1, Relaxed);
-        let most = POINTS_MAX * self.free * self.recover_ms;
-        let owed = record.calm_at.saturating_sub(now_ms) + failure.points() * self.recover_ms;
-        record.calm_at = now_ms + owed.min(most);
-        record.waits_until = now_ms + self.wait(owed.min(most).div_ceil(self.recover_ms)) * 1000;
-        callers.put(key, record);
+        let before = record.calm_at.saturating_sub(now_ms);
+        let owed = (before + failure.points() * self.recover_ms).min(self.longest());
+        record.calm_at = now_ms + owed;
+        record.waits_until = now_ms + self.wait(owed.div_ceil(self.recover_ms)) * 1000;
+        callers.tell(who, owed as i64 - before as i64, record.waits_until);
+        self.remember(&mut callers, who, record);
+        Ok(())
+    }
+
+    fn remember(&self, callers: &mut Callers, who: Who, record: Record) {
+        callers.records.put(who, record);
         self.calm_at.fetch_max(record.calm_at, Relaxed);
         self.waits_until.fetch_max(record.waits_until, Relaxed);
-        Ok(())
+    }
+
+    /// The longest that points take to go away, in milliseconds.
+    fn longest(&self) -> u64 {
+        POINTS_MAX * self.free * self.recover_ms
     }
 
     /// The wait after a failure that makes so many points, in seconds.
@@ -181,7 +219,7 @@ impl Patience {
         if self.waits_until.load(Relaxed) <= now_ms {
             return None;
         }
-        let record = self.callers.lock().get(self.hasher.hash_one(who))?;
+        let record = self.callers.lock().get(&who.digest(&self.service));
         (now_ms < record.waits_until).then(|| (record.waits_until - now_ms).div_ceil(1000))
     }
 
@@ -190,10 +228,13 @@ impl Patience {
         if self.calm_at.load(Relaxed) <= now_ms {
             return;
         }
+        let who = who.digest(&self.service);
         let mut callers = self.callers.lock();
-        let key = self.hasher.hash_one(who);
-        if let Some(record) = callers.get(key) {
-            callers.put(key, Record { calm_at: record.calm_at.saturating_sub(self.recover_ms), ..record });
+        let record = callers.get(&who);
+        let gone = record.calm_at.saturating_sub(now_ms).min(self.recover_ms);
+        if gone > 0 {
+            callers.tell(who, -(gone as i64), record.waits_until);
+            callers.records.put(who, Record { calm_at: record.calm_at - gone, ..record });
         }
     }
 
@@ -205,129 +246,7 @@ impl Patience {
 }
 
 impl Callers {
-    fn get(&self, key: u64) -> Option<Record> {
-        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
-    }
-
-    fn put(&mut self, key: u64, record: Record) {
-        if self.young.len() >= CALLERS_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, record);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const BOUNDS: FailedPayments = FailedPayments { free: 10, recover_seconds: 2 };
-    const START: u64 = 1_000_000;
-
-    fn network(text: &str) -> Failing {
-        Failing::network(Some(text.parse().unwrap()))
-    }
-
-    /// Fails as often as it is dealt with at `at`.
-    fn exhaust(patience: &Patience, who: Failing, failure: Failure, at: u64) -> usize {
-        (0..10_000).take_while(|_| patience.fail(who, failure, at).is_ok()).count()
-    }
-
-    #[test]
-    fn waits_double_and_end() {
-        let patience = Patience::new(BOUNDS);
-        let who = network("192.0.2.1");
-        assert_eq!(
-            exhaust(&patience, who, Failure::Unpaid, START),
-            11,
-            "ten are free, the eleventh starts the wait"
-        );
-        assert_eq!(patience.fail(who, Failure::Unpaid, START), Err(1));
-        assert_eq!(patience.waits(who, START), Some(1));
-        let mut at = START;
-        let mut longest = 0;
-        for _ in 0..500 {
-            let wait = patience.fail(who, Failure::Forged, at).err().unwrap_or_default();
-            longest = longest.max(wait);
-            at += wait * 1000;
-        }
-        // As much comes as goes: three points, six seconds.
-        assert!((4..=16).contains(&longest), "{longest}");
-        let calm = at + POINTS_MAX * 10 * 2000;
-        assert_eq!(exhaust(&patience, who, Failure::Unpaid, calm), 11, "as if nothing had been");
-    }
-
-    #[test]
-    fn forgeries_weigh_more_and_paying_makes_good() {
-        let patience = Patience::new(BOUNDS);
-        assert_eq!(exhaust(&patience, network("192.0.2.1"), Failure::Forged, START), 4);
-        // Who pays for what it asks may ask for ever.
-        let buyer = network("198.51.100.1");
-        for _ in 0..1000 {
-            assert_eq!(patience.fail(buyer, Failure::Unpaid, START), Ok(()));
-            patience.paid(buyer, START);
-        }
-        assert_eq!(patience.counts(Failure::Unpaid), (1000, 0));
-        assert_eq!(patience.counts(Failure::Forged), (4, 1));
-    }
-
-    #[test]
-    fn nobody_waits_for_what_another_did() {
-        let patience = Patience::new(BOUNDS);
-        exhaust(&patience, network("192.0.2.1"), Failure::Forged, START);
-        assert!(patience.waits(network("192.0.2.99"), START).is_some(), "the same network");
-        for other in [
-            network("192.0.3.1"),
-            Failing::network(None),
-            Failing::Principal([1; 32]),
-            Failing::Holder(TokenId::from_bytes([1; 32])),
-        ] {
-            assert_eq!(
-                (patience.waits(other, START), patience.fail(other, Failure::Forged, START)),
-                (None, Ok(()))
-            );
-        }
-    }
-
-    #[test]
-    fn the_table_stays_bounded() {
-        let patience = Patience::new(BOUNDS);
-        for number in 0..3 * CALLERS_MAX as u64 {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_be_bytes());
-            let _ = patience.fail(Failing::Principal(id), Failure::Forged, START);
-        }
-        let callers = patience.callers.lock();
-        assert!(callers.young.len() + callers.old.len() <= 2 * CALLERS_MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn no_span_of_time_sees_more_failures_than_the_law_allows(
-            free in 1_u32..40,
-            recover_seconds in 1..=RECOVER_MAX,
-            mut tries in proptest::collection::vec((0_u64..600_000, 0_usize..3), 1..600),
-        ) {
-            tries.sort_unstable();
-            let patience = Patience::new(FailedPayments { free, recover_seconds });
-            let mut dealt = Vec::new();
-            for (at, kind) in tries {
-                let failure = Failure::ALL[kind];
-                if patience.fail(network("192.0.2.1"), failure, START + at).is_ok() {
-                    dealt.push((at, failure.points()));
-                }
-            }
-            for (place, (start, _)) in dealt.iter().enumerate() {
-                let mut points = 0;
-                for (at, more) in &dealt[place..] {
-                    points += more;
-                    let gone = (at - start) / (u64::from(recover_seconds) * 1000) + 1;
-                    // The last one may go beyond the most that are kept.
-                    prop_assert!(points <= POINTS_MAX * u64::from(free) + gone + Failure::Forged.points());
-                }
-            }
-        }
+    fn get(&self, who: &Who) -> Record {
+        self.records.get(who).copied().unwrap_or_default()
     }
 }
