@@ -2,7 +2,7 @@
 
 use crate::process::{self, Chore, cargo};
 
-/// `more` goes to octroi-bench: how many seconds each row is measured.
+/// `more` goes to octroi-bench: which rows, and how many seconds each is measured.
 pub(crate) fn run(more: &[&str]) -> Chore {
     if more == ["lightning"] {
         process::run(cargo().args(["build", "--release", "-p", "octroi"]))?;

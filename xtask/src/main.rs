@@ -28,6 +28,8 @@ usage: cargo xtask CHORE
   fuzz [--seconds N] [NAME…]
                          the fuzz targets named, or all, N seconds each (60)
   bench [SECONDS]        what a call costs, beside nginx; each row takes SECONDS (2); written to target/bench
+  bench ledger [SECONDS] the ledger alone, beside its engines' own group commit; printed
+  bench single           operations on their own, credentials among them, beside their bare cryptography; printed
   bench lightning        how long challenges and payments take over real Lightning nodes
   plots                  the free door under scripted attacks, drawn into target/plots
   wasm [--check]         the solver for browsers, which the gate serves; --check builds and compares

@@ -44,6 +44,9 @@ fn main() -> ExitCode {
         return ended(lightning::run());
     }
     let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if words == ["single"] {
+        return ended(run_single());
+    }
     let only_ledger = words.first().is_some_and(|word| word == "ledger");
     if only_ledger {
         words.remove(0);
@@ -51,8 +54,8 @@ fn main() -> ExitCode {
     let seconds = words.first().map_or(Some(SECONDS), |text| text.parse().ok());
     let Some(seconds) = seconds.filter(|seconds| (0.01..=60.0).contains(seconds)) else {
         eprintln!(
-            "usage: octroi-bench [ledger] [SECONDS]\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS}); \
-             ledger: only the ledger"
+            "usage: octroi-bench [ledger] [SECONDS] | single\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS}); \
+             ledger: only the ledger; single: only operations on their own, beside their bare cryptography"
         );
         return ExitCode::from(2);
     };
@@ -90,6 +93,14 @@ fn run(lasts: Duration) -> Measured {
     let text = report.to_markdown();
     write(&folder.join("bench.md"), &text)?;
     write(&folder.join("bench.json"), &format!("{:#}\n", report.to_json()))?;
+    println!("{text}");
+    Ok(())
+}
+
+/// Only single operations, printed and not kept.
+fn run_single() -> Measured {
+    let mut text = String::new();
+    report::single(&mut text, &single::measure()?);
     println!("{text}");
     Ok(())
 }

@@ -27,18 +27,7 @@ impl Report {
         out.push_str("\n## Calls to a tool that takes 5 ms: what durability adds\n\n");
         calls(&mut out, &self.wire.slow_tool);
         agents(&mut out, &self.bridge);
-        out.push_str(
-            "\n## Single operations\n\n| operation | ns | beside | ns | ratio |\n|---|---:|---|---:|---:|\n",
-        );
-        for row in &self.single {
-            // Writing to a String cannot fail.
-            let _ = match row.beside {
-                Some((name, ns)) => {
-                    writeln!(out, "| {} | {:.0} | {name} | {ns:.0} | {:.2} |", row.name, row.ns, row.ns / ns)
-                }
-                None => writeln!(out, "| {} | {:.0} | | | |", row.name, row.ns),
-            };
-        }
+        single(&mut out, &self.single);
         ledger(&mut out, &self.ledger);
         proof_of_work(&mut out, &self.work);
         out
@@ -74,6 +63,22 @@ fn rate(row: &ledger::Row) -> Value {
         "p99_us": row.p99_us,
         "share_of_ceiling": row.share,
     })
+}
+
+/// Single operations.
+pub(crate) fn single(out: &mut String, rows: &[single::Row]) {
+    out.push_str(
+        "\n## Single operations\n\n| operation | ns | beside | ns | ratio |\n|---|---:|---|---:|---:|\n",
+    );
+    for row in rows {
+        // Writing to a String cannot fail.
+        let _ = match row.beside {
+            Some((name, ns)) => {
+                writeln!(out, "| {} | {:.0} | {name} | {ns:.0} | {:.2} |", row.name, row.ns, row.ns / ns)
+            }
+            None => writeln!(out, "| {} | {:.0} | | | |", row.name, row.ns),
+        };
+    }
 }
 
 /// The ledger's part of the table.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use octroi_ledger::Ledger;
 use octroi_lightning::LightningNode;
@@ -13,6 +13,10 @@ use crate::clock::unix_seconds;
 
 /// Each look reaches so far behind the last one: a node's clock is not this one's.
 const OVERLAP: Duration = Duration::from_secs(3_600);
+
+/// By itself it spends at most this part of the time on the ledger's own promises, which are all of its past: where that takes
+/// longer, they are checked more seldom.
+const PROMISES_PART: u32 = 100;
 
 /// How a bookkeeper is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Bookkeeper {
     node: Option<Arc<dyn LightningNode>>,
     settings: ReconcileSettings,
     last: Mutex<Option<Arc<Reconciliation>>>,
+    /// When the promises may be checked again.
+    due: Mutex<Option<Instant>>,
     /// One look at a time.
     turn: tokio::sync::Mutex<()>,
     looks: AtomicU64,
@@ -52,6 +58,7 @@ impl Bookkeeper {
             node,
             settings,
             last: Mutex::default(),
+            due: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             looks: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -64,8 +71,8 @@ impl Bookkeeper {
         let Some(every) = self.settings.every else { return };
         loop {
             tokio::time::sleep(every).await;
-            let since = self.since();
-            match self.look(since, self.settings.act).await {
+            let (since, promises) = (self.since(), self.are_promises_due());
+            match self.look_at(since, self.settings.act, promises).await {
                 Ok((found, _)) if found.is_empty() => tracing::debug!("the books agree"),
                 Ok((found, _)) => tell(&found),
                 Err(error) => tracing::warn!(%error, "the books could not be compared"),
@@ -83,7 +90,11 @@ impl Bookkeeper {
         begin.max(farthest)
     }
 
-    /// Looks at everything since `since` (Unix seconds); with `acting`, settles what can be settled and looks again, so that what
+    fn are_promises_due(&self) -> bool {
+        self.due.lock().is_none_or(|due| due <= Instant::now())
+    }
+
+    /// Looks at everything since `since` (Unix seconds), and at the ledger's own promises; with `acting`, settles what can be settled and looks again, so that what
     /// is returned is what is left.
     ///
     /// # Errors
@@ -93,8 +104,17 @@ impl Bookkeeper {
         since: u64,
         acting: bool,
     ) -> Result<(Arc<Reconciliation>, Acted), ReconcileError> {
+        self.look_at(since, acting, true).await
+    }
+
+    async fn look_at(
+        &self,
+        since: u64,
+        acting: bool,
+        promises: bool,
+    ) -> Result<(Arc<Reconciliation>, Acted), ReconcileError> {
         let _turn = self.turn.lock().await;
-        let looked = self.look_in_turn(since, acting).await;
+        let looked = self.look_in_turn(since, acting, promises).await;
         self.looks.fetch_add(1, Relaxed);
         match looked {
             Ok((found, acted)) => {
@@ -114,22 +134,36 @@ impl Bookkeeper {
         &self,
         since: u64,
         acting: bool,
+        promises: bool,
     ) -> Result<(Reconciliation, Acted), ReconcileError> {
-        let found = self.examine(since).await?;
+        let found = self.examine(since, promises).await?;
         if !acting || !found.findings.iter().any(|one| one.kind.is_settled_by_acting()) {
             return Ok((found, Acted::default()));
         }
         let acted = act(&self.ledger, &found).await?;
-        Ok((self.examine(since).await?, acted))
+        let mut left = self.examine(since, false).await?;
+        // Nothing was done about the promises: what was said of them a moment ago stands.
+        left.say_again(&found);
+        left.checked_ms = found.checked_ms;
+        Ok((left, acted))
     }
 
-    async fn examine(&self, since: u64) -> Result<Reconciliation, ReconcileError> {
+    async fn examine(&self, since: u64, promises: bool) -> Result<Reconciliation, ReconcileError> {
         let ledger = self.ledger.clone();
         let reader = tokio::task::spawn_blocking(move || ledger.reader()).await;
         let reader = reader.map_err(|_| ReconcileError::BrokenOff)??;
         let ReconcileSettings { hold_age, asked_max, grace, .. } = self.settings;
-        let scope = Scope { since, now: unix_seconds(), hold_age, asked_max, grace };
-        examine(reader, self.node.as_deref(), scope).await
+        let scope = Scope { since, now: unix_seconds(), hold_age, asked_max, grace, promises };
+        let mut found = examine(reader, self.node.as_deref(), scope).await?;
+        match (found.checked_ms, self.last()) {
+            (Some(took), _) => {
+                let pause = Duration::from_millis(took).saturating_mul(PROMISES_PART);
+                *self.due.lock() = Instant::now().checked_add(pause);
+            }
+            (None, Some(last)) => found.say_again(&last),
+            (None, None) => {}
+        }
+        Ok(found)
     }
 
     /// As far back as it looks at most, in Unix seconds.

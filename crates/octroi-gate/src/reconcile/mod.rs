@@ -54,6 +54,9 @@ pub struct Reconciliation {
     pub listed: u64,
     /// Invoices the node was not asked about, because there were too many: ask again, or look at a shorter time.
     pub not_asked: u64,
+    /// How long it took to check the ledger's own promises, in milliseconds; `None`: they were not, this time, and what is said of them is
+    /// what was found last.
+    pub checked_ms: Option<u64>,
     /// Findings that are not listed because there are too many of their kind.
     pub more: u64,
     /// What differs. Empty when all is well.
@@ -65,6 +68,13 @@ impl Reconciliation {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Says of the ledger's own promises what an earlier look found.
+    fn say_again(&mut self, earlier: &Self) {
+        let broken = |one: &&Finding| one.kind == FindingKind::BrokenPromise;
+        self.findings.retain(|one| one.kind != FindingKind::BrokenPromise);
+        self.findings.extend(earlier.findings.iter().filter(broken).cloned());
     }
 
     /// How many findings of a kind are listed.

@@ -200,6 +200,7 @@ async fn verification_finds_every_kind_of_breach() {
         assert!(reader.verify().unwrap().is_sound());
         Connection::open(&path).unwrap().execute_batch(breach).unwrap();
         let found = reader.verify().unwrap().violations;
+        assert_eq!(reader.verify_in_turn().unwrap().violations, found);
         assert!(found.iter().any(|violation| violation.promise.starts_with(promise)), "{breach}: {found:?}");
     }
 }

@@ -23,5 +23,5 @@ pub(super) fn bookkeeper(ledger: &Ledger, node: Option<&Node>, config: &Reconcil
 /// One look where no gate runs: nobody books meanwhile.
 pub(crate) fn scope(config: &ReconcileConfig, since: u64, now: u64) -> Scope {
     let ReconcileConfig { hold_age, lookups_max, .. } = *config;
-    Scope { since, now, hold_age, asked_max: lookups_max, grace: Duration::ZERO }
+    Scope { since, now, hold_age, asked_max: lookups_max, grace: Duration::ZERO, promises: true }
 }
