@@ -34,7 +34,7 @@ mod websocket;
 
 pub use error::{NodeError, PayError};
 pub use node::{
-    Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeInfo,
+    Balances, Capabilities, Channel, Closing, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeInfo,
     Outgoing, Past, Payment, Settled, Settlement, Settlements,
 };
 pub use password::Password;

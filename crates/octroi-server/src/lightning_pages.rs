@@ -32,10 +32,11 @@ pub(crate) async fn status(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
     let Some(desk) = desk(endpoints) else { return no_node() };
     let node = desk.node();
     let can = node.capabilities();
-    let (info, balances, channels) = tokio::join!(
+    let (info, balances, channels, closing) = tokio::join!(
         tokio::time::timeout(PATIENCE, node.info()),
         tokio::time::timeout(PATIENCE, node.balances()),
         tokio::time::timeout(PATIENCE, node.channels()),
+        tokio::time::timeout(PATIENCE, node.closing()),
     );
     let balances = balances.ok().and_then(Result::ok);
     let channels = channels.ok().and_then(Result::ok).unwrap_or_default();
@@ -64,6 +65,7 @@ pub(crate) async fn status(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
             "inbound_msat": channel.inbound.as_i64(),
             "usable": channel.usable,
         })).collect::<Vec<_>>(),
+        "closing": closing.ok().and_then(Result::ok).unwrap_or_default(),
     });
     match info.unwrap_or(Err(NodeError::Timeout)) {
         Ok(info) => {

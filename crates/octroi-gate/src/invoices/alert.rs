@@ -17,11 +17,13 @@ pub enum Alert {
     LowInbound,
     /// Making invoices, or booking settlements, takes longer than the operator wants it to.
     Slow,
+    /// A channel was closed that nobody asked to close, and its money is still on its way back.
+    ChannelClosed,
 }
 
 impl Alert {
     /// Every alert, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::NodeDown, Self::LowInbound, Self::Slow];
+    pub const ALL: [Self; 4] = [Self::NodeDown, Self::LowInbound, Self::Slow, Self::ChannelClosed];
 
     /// As it stands in metrics and webhooks.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Alert {
             Self::NodeDown => "node_down",
             Self::LowInbound => "low_inbound",
             Self::Slow => "slow",
+            Self::ChannelClosed => "channel_closed",
         }
     }
 }

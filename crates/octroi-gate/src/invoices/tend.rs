@@ -51,6 +51,7 @@ impl InvoiceDesk {
                     self.health.saw_balances(balances);
                     self.judge_inbound();
                 }
+                self.judge_closings().await;
             }
             Err(error) => self.health.failed(&error, Instant::now(), &self.alerts),
         }
@@ -65,6 +66,17 @@ impl InvoiceDesk {
         } else {
             self.alerts.clear(Alert::LowInbound);
         }
+    }
+
+    /// The alert is over when all of the money is in the wallet.
+    async fn judge_closings(&self) {
+        let Ok(Ok(closing)) = tokio::time::timeout(INVOICE_WAIT, self.node.closing()).await else { return };
+        let mut unasked = closing.iter().filter(|one| one.unasked);
+        let Some(first) = unasked.next() else { return self.alerts.clear(Alert::ChannelClosed) };
+        let sat = unasked.fold(first.sat, |sum, one| sum.saturating_add(one.sat));
+        let reason = first.reason.as_deref().unwrap_or("not known");
+        let text = format!("channel {}: {reason}; {sat} sat are on their way back on chain", first.channel);
+        self.alerts.raise(Alert::ChannelClosed, &text);
     }
 
     async fn stock_up(self: &Arc<Self>) {

@@ -12,8 +12,8 @@ use super::{EmbeddedNode, Inner, payment_id, storage, unsigned};
 use crate::node::{msat, unix_now};
 use crate::paying::amount;
 use crate::{
-    Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, Treasury, bolt11,
+    Balances, Capabilities, Channel, Closing, Invoice, InvoiceRequest, InvoiceState, LightningNode,
+    NodeError, NodeInfo, Outgoing, PayError, Payment, Settled, Settlement, Treasury, bolt11,
 };
 
 /// A wallet that saw the chain within this many seconds counts as synced: some turns of the slowest chain source.
@@ -117,6 +117,10 @@ impl LightningNode for EmbeddedNode {
 
     async fn channels(&self) -> Result<Vec<Channel>, NodeError> {
         self.run(|inner| inner.node.list_channels().iter().map(channel).collect()).await
+    }
+
+    async fn closing(&self) -> Result<Vec<Closing>, NodeError> {
+        self.run(|inner| Ok(inner.closings.under_way(&inner.node))).await
     }
 }
 

@@ -124,7 +124,7 @@ mod tests {
     fn a_copy_is_good_until_the_node_runs_again() {
         let parent = tempfile::tempdir().unwrap();
         let (dir, copy) = (parent.path().join("node"), parent.path().join("copy"));
-        let store = || Arc::new(Store::plain(&dir).unwrap());
+        let store = || Arc::new(Store::plain(&dir, None).unwrap());
         let put = |from: &Path, to: &Path| {
             let _ = fs::remove_dir_all(to);
             fs::create_dir(to).unwrap();

@@ -10,7 +10,7 @@ use ldk_node::{BuildError, Builder, Node};
 use tokio::runtime::{Handle, Runtime};
 
 use super::config::{ChainSource, EmbeddedConfig};
-use super::store::{self, Opened, Store};
+use super::store::{Opened, Store};
 use super::tracing_log::TracingLog;
 use super::{age, peer_id, storage};
 use crate::NodeError;
@@ -18,8 +18,9 @@ use crate::NodeError;
 /// How long the node's tasks may take to end.
 pub(super) const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Two: LDK's background work is light, and one worker may be blocked by its disk.
-const WORKERS: usize = 2;
+/// Each peer's task may be blocked by the disk, and the one that writes LDK's list of channels must not wait for a worker: see
+/// [`database`](super::database).
+const WORKERS: usize = 4;
 
 /// Kept on chain per channel with a peer that is not trusted to close it well; ldk-node's default.
 const RESERVE_SAT: u64 = 25_000;
@@ -33,12 +34,12 @@ pub(super) fn runtime() -> Result<Runtime, NodeError> {
         .map_err(storage)
 }
 
-pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc<Store>), NodeError> {
-    let Opened { store, seed } = store::open(&config.storage_dir, config.passphrase.as_ref())?;
-    age::check(&store, &config.storage_dir)?;
+/// The node on a store that was opened, and is no older copy.
+pub(super) fn node(config: &EmbeddedConfig, opened: &Opened, handle: Handle) -> Result<Node, NodeError> {
+    age::check(&opened.store, &config.storage_dir)?;
     let mut builder = Builder::from_config(node_config(config)?);
-    if let Some(seed) = seed {
-        builder.set_entropy_seed_bytes(*seed);
+    if let Some(seed) = &opened.seed {
+        builder.set_entropy_seed_bytes(**seed);
     }
     builder.set_runtime(handle);
     builder.set_custom_logger(Arc::new(TracingLog::new(config.log_level)));
@@ -65,8 +66,7 @@ pub(super) fn node(config: &EmbeddedConfig, handle: Handle) -> Result<(Node, Arc
             builder.set_chain_source_electrum(url.clone(), None);
         }
     }
-    let node = builder.build_with_store(Arc::<Store>::clone(&store)).map_err(|error| build_error(&error))?;
-    Ok((node, store))
+    builder.build_with_store(Arc::<Store>::clone(&opened.store)).map_err(|error| build_error(&error))
 }
 
 fn node_config(config: &EmbeddedConfig) -> Result<Config, NodeError> {

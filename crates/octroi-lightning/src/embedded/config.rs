@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::disk::Disk;
 use crate::Password;
 
 /// How an embedded node is run.
@@ -32,6 +33,8 @@ pub struct EmbeddedConfig {
     pub liquidity: Option<LiquidityProvider>,
     /// Which of the node's log records are passed on to `tracing`. The node's `INFO` and below name invoices.
     pub log_level: tracing::Level,
+    /// For tests: a disk that fails when it is told to.
+    pub disk: Option<Disk>,
 }
 
 impl EmbeddedConfig {
@@ -49,6 +52,7 @@ impl EmbeddedConfig {
             trusted_no_reserve: Vec::new(),
             liquidity: None,
             log_level: tracing::Level::WARN,
+            disk: None,
         }
     }
 }

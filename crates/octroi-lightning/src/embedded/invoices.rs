@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn expiries_survive_a_restart_and_end_after_their_retention() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Invoices::load(Arc::new(Store::plain(dir.path()).unwrap())).unwrap();
+        let open = || Invoices::load(Arc::new(Store::plain(dir.path(), None).unwrap())).unwrap();
         let (old, new) = (PaymentHash::from_bytes([1; 32]), PaymentHash::from_bytes([2; 32]));
         let invoices = open();
         invoices.insert(old, 1_000).unwrap();

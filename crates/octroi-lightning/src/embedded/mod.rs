@@ -10,7 +10,10 @@ mod adapter;
 mod age;
 mod build;
 mod channels;
+mod closings;
 mod config;
+mod database;
+mod disk;
 mod folder;
 mod invoices;
 mod paying;
@@ -32,11 +35,14 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 pub use config::{ChainSource, EmbeddedConfig, LiquidityProvider, Network};
+pub use disk::{Disk, FaultyDisk, RecordKind};
 pub use folder::{backup, restore};
 pub use sealed::init;
 
+use self::closings::Closings;
 use self::invoices::Invoices;
 use self::settlements::Settlements;
+use self::store::Store;
 use self::waiters::Waiters;
 use crate::NodeError;
 
@@ -60,6 +66,8 @@ struct Inner {
     network: Network,
     settlements: Settlements,
     invoices: Invoices,
+    closings: Closings,
+    store: Arc<Store>,
     waiters: Arc<Waiters>,
     stopped: AtomicBool,
     /// When the run before this one last looked at the chain, in seconds since the Unix epoch.
@@ -92,9 +100,26 @@ impl EmbeddedNode {
 
     fn start_blocking(config: &EmbeddedConfig) -> Result<Self, NodeError> {
         let folder = folder::take(&config.storage_dir)?;
+        let opened = store::open(&config.storage_dir, config.passphrase.as_ref(), config.disk.clone())?;
+        match Self::start_on(config, &opened) {
+            Ok(node) => {
+                *node.inner.folder.lock() = Some(folder);
+                Ok(node)
+            }
+            Err(error) => {
+                // What was built of the node may hold it for long.
+                opened.store.close();
+                drop(folder);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_on(config: &EmbeddedConfig, opened: &store::Opened) -> Result<Self, NodeError> {
+        let store = &opened.store;
         let runtime = build::runtime()?;
         let handle = runtime.handle().clone();
-        let (node, store) = build::node(config, handle.clone())?;
+        let node = build::node(config, opened, handle.clone())?;
         let looked_before = node.status().latest_lightning_wallet_sync_timestamp;
         // Of the same second, this run's first look could not be told from it.
         while looked_before == Some(crate::node::unix_now()) {
@@ -103,14 +128,16 @@ impl EmbeddedNode {
         let inner = Arc::new(Inner {
             node,
             network: config.network,
-            settlements: Settlements::load(Arc::clone(&store))?,
-            invoices: Invoices::load(Arc::clone(&store))?,
-            age: age::Age::begin(store, &config.storage_dir)?,
+            settlements: Settlements::load(Arc::clone(store))?,
+            invoices: Invoices::load(Arc::clone(store))?,
+            closings: Closings::load(Arc::clone(store))?,
+            age: age::Age::begin(Arc::clone(store), &config.storage_dir)?,
+            store: Arc::clone(store),
             waiters: Arc::default(),
             stopped: AtomicBool::new(false),
             looked_before,
             lsp_fee_percent: config.liquidity.as_ref().map(|provider| provider.fee_percent_max.clamp(1, 100)),
-            folder: Mutex::new(Some(folder)),
+            folder: Mutex::new(None),
         });
         inner.node.start().map_err(build::start_error)?;
         handle.spawn(pump::run(Arc::clone(&inner)));
@@ -153,6 +180,10 @@ impl EmbeddedNode {
         if self.inner.stopped.load(Ordering::Acquire) {
             return Err(NodeError::Stopped);
         }
+        // LDK holds its locks while it waits for the disk: whoever asked it now would wait, too.
+        if let Some(why) = self.inner.store.stalled() {
+            return Err(NodeError::Storage(why));
+        }
         let inner = Arc::clone(&self.inner);
         self.handle.spawn_blocking(move || work(&inner)).await.map_err(|_| NodeError::Stopped)?
     }
@@ -174,16 +205,25 @@ impl Drop for EmbeddedNode {
 }
 
 /// Stops the node, then its runtime. Without a runtime somebody else did.
-fn shut_down(inner: &Inner, runtime: Option<Runtime>) {
+fn shut_down(inner: &Arc<Inner>, runtime: Option<Runtime>) {
     let Some(runtime) = runtime else { return };
     inner.stopped.store(true, Ordering::Release);
     inner.settlements.stop();
+    if let Some(why) = inner.store.stalled() {
+        tracing::error!(why, "the Lightning node stops as in a power cut: its disk takes no writes");
+        inner.waiters.abandon();
+        // Its threads wait for the disk, and so would whoever dropped it. The folder stays locked until the process ends.
+        runtime.shutdown_background();
+        std::mem::forget(Arc::clone(inner));
+        return;
+    }
     if let Err(error) = inner.node.stop() {
         tracing::warn!(%error, "the Lightning node did not stop cleanly");
     }
     inner.waiters.abandon();
     runtime.shutdown_timeout(build::SHUTDOWN);
     inner.age.end();
+    inner.store.close();
     drop(inner.folder.lock().take());
 }
 

@@ -71,8 +71,10 @@ fn take(inner: &Inner, event: Event) -> bool {
         }
         Event::ChannelReady { channel_id, .. } => info!(%channel_id, "Lightning channel ready"),
         Event::ChannelClosed { channel_id, reason, .. } => {
-            let reason = reason.map(|reason| reason.to_string());
-            warn!(%channel_id, reason, "Lightning channel closed");
+            if let Err(error) = inner.closings.note(channel_id, reason.as_ref()) {
+                error!(%error, "why a channel was closed could not be written down; it will be tried again");
+                return false;
+            }
         }
         _ => {}
     }
@@ -115,6 +117,9 @@ pub(super) async fn drop_overdue_invoices(inner: Arc<Inner>) {
                 } else if let Err(error) = inner.invoices.remove(hash) {
                     warn!(%error, "the expiry of an expired invoice could not be dropped");
                 }
+            }
+            if let Err(error) = inner.closings.drop_done(&inner.node) {
+                warn!(%error, "the record of a closed channel could not be dropped");
             }
             overdue.len()
         });

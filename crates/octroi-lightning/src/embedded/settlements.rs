@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &std::path::Path) -> Settlements {
-        let store = Arc::new(Store::plain(dir).unwrap());
+        let store = Arc::new(Store::plain(dir, None).unwrap());
         Settlements::load(store).unwrap()
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_reported_not_skipped() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::plain(dir.path()).unwrap());
+        let store = Arc::new(Store::plain(dir.path(), None).unwrap());
         KVStoreSync::write(&*store, NAMESPACE, SETTLEMENTS, &hash(1).to_string(), b"what".to_vec()).unwrap();
         assert!(matches!(Settlements::load(store), Err(NodeError::Storage(_))));
     }

@@ -1,17 +1,22 @@
-//! The node's database: ldk-node's own on SQLite, every record sealed where the node has a passphrase.
+//! The node's store: LDK's names over the [`Database`], every record sealed where the node has a passphrase.
 
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
-// LDK has an error of its own for input and output.
+use ldk_node::io::sqlite_store::SQLITE_DB_FILE_NAME;
+// LDK has a name of its own for errors of input and output.
 use ldk_node::lightning::io;
-use ldk_node::lightning::util::persist::{KVStore, KVStoreSync};
+use ldk_node::lightning::util::persist::{
+    ARCHIVED_CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE, CHANNEL_MANAGER_PERSISTENCE_KEY,
+    CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE, CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE,
+    KVStore, KVStoreSync,
+};
 use zeroize::Zeroizing;
 
+use super::database::Database;
+use super::disk::{Disk, RecordKind};
 use super::sealed::{self, Place, SealedPlace, Sealer};
-use super::storage;
 use crate::{NodeError, Password};
 
 type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
@@ -27,7 +32,11 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// [`NodeError::Config`] for a wrong or a missing passphrase, [`NodeError::Storage`].
-pub(super) fn open(dir: &Path, passphrase: Option<&Password>) -> Result<Opened, NodeError> {
+pub(super) fn open(
+    dir: &Path,
+    passphrase: Option<&Password>,
+    disk: Option<Disk>,
+) -> Result<Opened, NodeError> {
     let Some(passphrase) = passphrase else {
         if dir.join(sealed::KEY_FILE).exists() {
             return Err(NodeError::Config(format!(
@@ -35,28 +44,39 @@ pub(super) fn open(dir: &Path, passphrase: Option<&Password>) -> Result<Opened, 
                 dir.display()
             )));
         }
-        return Ok(Opened { store: Arc::new(Store::plain(dir)?), seed: None });
+        return Ok(Opened { store: Arc::new(Store::plain(dir, disk)?), seed: None });
     };
     let keys = sealed::convert(dir, passphrase)?;
     let sealer = Some(Arc::new(keys.sealer()?));
-    let store = Store { inner: sqlite(dir, sealed::SEALED_DB)?, sealer };
+    let store = Store { inner: database(dir, sealed::SEALED_DB, disk)?, sealer };
     Ok(Opened { store: Arc::new(store), seed: Some(Zeroizing::new(keys.seed)) })
 }
 
-fn sqlite(dir: &Path, file: &str) -> Result<SqliteStore, NodeError> {
-    SqliteStore::new(dir.to_owned(), Some(file.to_owned()), Some(KV_TABLE_NAME.to_owned())).map_err(storage)
+fn database(dir: &Path, file: &str, disk: Option<Disk>) -> Result<Database, NodeError> {
+    let path = dir.join(file);
+    Database::open(&path, disk).map_err(|error| NodeError::Storage(format!("{}: {error}", path.display())))
 }
 
 /// ldk-node's store, and ours.
 pub(super) struct Store {
-    inner: SqliteStore,
+    inner: Database,
     sealer: Option<Arc<Sealer>>,
 }
 
 impl Store {
     /// The store of a node without a passphrase.
-    pub(super) fn plain(dir: &Path) -> Result<Self, NodeError> {
-        Ok(Self { inner: sqlite(dir, SQLITE_DB_FILE_NAME)?, sealer: None })
+    pub(super) fn plain(dir: &Path, disk: Option<Disk>) -> Result<Self, NodeError> {
+        Ok(Self { inner: database(dir, SQLITE_DB_FILE_NAME, disk)?, sealer: None })
+    }
+
+    /// Why the disk takes no writes, while it takes none.
+    pub(super) fn stalled(&self) -> Option<String> {
+        self.inner.stalled()
+    }
+
+    /// Lets the file go; nothing is read or written any more.
+    pub(super) fn close(&self) {
+        self.inner.close();
     }
 
     /// Where a record stands in the database.
@@ -106,77 +126,64 @@ fn namespaces(sealer: Option<&Arc<Sealer>>, primary: &str, secondary: &str) -> i
     }
 }
 
-/// The name is not said: in a sealed store it is no help, and in the log of one it would be a leak.
-fn not_found(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => io::ErrorKind::NotFound.into(),
-        _ => error,
+/// What LDK keeps here.
+fn kind(place: Place<'_>) -> RecordKind {
+    match place.primary {
+        "" if place.key == CHANNEL_MANAGER_PERSISTENCE_KEY => RecordKind::Channels,
+        CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE
+        | CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE
+        | ARCHIVED_CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE => RecordKind::Channel,
+        _ => RecordKind::Other,
     }
 }
 
 impl KVStoreSync for Store {
     fn read(&self, primary: &str, secondary: &str, key: &str) -> io::Result<Vec<u8>> {
         let place = Place { primary, secondary, key };
-        let at = self.place(place)?;
-        let value = KVStoreSync::read(&self.inner, &at.primary, &at.secondary, &at.key).map_err(not_found)?;
-        opened(self.sealer.as_ref(), place, value)
+        opened(self.sealer.as_ref(), place, self.inner.read(&self.place(place)?)?)
     }
 
     fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> io::Result<()> {
-        let (at, value) = self.seal(Place { primary, secondary, key }, value)?;
-        KVStoreSync::write(&self.inner, &at.primary, &at.secondary, &at.key, value)
+        let place = Place { primary, secondary, key };
+        let (at, value) = self.seal(place, value)?;
+        Ok(self.inner.change(kind(place), at, Some(value))?)
     }
 
-    fn remove(&self, primary: &str, secondary: &str, key: &str, lazy: bool) -> io::Result<()> {
-        let at = self.place(Place { primary, secondary, key })?;
-        KVStoreSync::remove(&self.inner, &at.primary, &at.secondary, &at.key, lazy)
+    fn remove(&self, primary: &str, secondary: &str, key: &str, _lazy: bool) -> io::Result<()> {
+        let place = Place { primary, secondary, key };
+        Ok(self.inner.change(kind(place), self.place(place)?, None)?)
     }
 
     fn list(&self, primary: &str, secondary: &str) -> io::Result<Vec<String>> {
         let sealer = self.sealer.as_ref();
         let (at, below) = namespaces(sealer, primary, secondary)?;
-        keys(sealer, primary, secondary, KVStoreSync::list(&self.inner, &at, &below)?)
+        keys(sealer, primary, secondary, self.inner.list(&at, &below)?)
     }
 }
 
-/// Sealing is done before these return, and the inner store numbers its writes then: their order is kept.
+/// Reading is quick, and done at starts; changes take their places in the order of the calls.
 impl KVStore for Store {
     fn read(&self, primary: &str, secondary: &str, key: &str) -> Later<Vec<u8>> {
-        let at = match self.place(Place { primary, secondary, key }) {
-            Ok(at) => at,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        let reading = KVStore::read(&self.inner, &at.primary, &at.secondary, &at.key);
-        let (sealer, primary) = (self.sealer.clone(), primary.to_owned());
-        let (secondary, key) = (secondary.to_owned(), key.to_owned());
-        Box::pin(async move {
-            let place = Place { primary: &primary, secondary: &secondary, key: &key };
-            opened(sealer.as_ref(), place, reading.await.map_err(not_found)?)
-        })
+        let read = KVStoreSync::read(self, primary, secondary, key);
+        Box::pin(std::future::ready(read))
     }
 
     fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> Later<()> {
-        match self.seal(Place { primary, secondary, key }, value) {
-            Ok((at, value)) => KVStore::write(&self.inner, &at.primary, &at.secondary, &at.key, value),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        let place = Place { primary, secondary, key };
+        let changing =
+            self.seal(place, value).map(|(at, value)| self.inner.change_later(kind(place), at, Some(value)));
+        Box::pin(async move { Ok(changing?.await?) })
     }
 
-    fn remove(&self, primary: &str, secondary: &str, key: &str, lazy: bool) -> Later<()> {
-        match self.place(Place { primary, secondary, key }) {
-            Ok(at) => KVStore::remove(&self.inner, &at.primary, &at.secondary, &at.key, lazy),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+    fn remove(&self, primary: &str, secondary: &str, key: &str, _lazy: bool) -> Later<()> {
+        let place = Place { primary, secondary, key };
+        let changing = self.place(place).map(|at| self.inner.change_later(kind(place), at, None));
+        Box::pin(async move { Ok(changing?.await?) })
     }
 
     fn list(&self, primary: &str, secondary: &str) -> Later<Vec<String>> {
-        let (at, below) = match namespaces(self.sealer.as_ref(), primary, secondary) {
-            Ok(names) => names,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        let listing = KVStore::list(&self.inner, &at, &below);
-        let (sealer, primary, secondary) = (self.sealer.clone(), primary.to_owned(), secondary.to_owned());
-        Box::pin(async move { keys(sealer.as_ref(), &primary, &secondary, listing.await?) })
+        let listed = KVStoreSync::list(self, primary, secondary);
+        Box::pin(std::future::ready(listed))
     }
 }
 
@@ -216,7 +223,7 @@ mod tests {
     }
 
     fn sealed(dir: &Path, passphrase: &str) -> Result<Opened, NodeError> {
-        open(dir, Some(&Password::new(passphrase)))
+        open(dir, Some(&Password::new(passphrase)), None)
     }
 
     #[tokio::test]
@@ -241,14 +248,14 @@ mod tests {
         assert_eq!(again.seed, seed);
         has_all(&again.store);
         assert!(matches!(sealed(dir.path(), "open, wheat"), Err(NodeError::Config(_))));
-        assert!(matches!(open(dir.path(), None), Err(NodeError::Config(_))), "no new node beside it");
+        assert!(matches!(open(dir.path(), None, None), Err(NodeError::Config(_))), "no new node beside it");
     }
 
     /// A folder as ldk-node leaves it, and its seed.
     fn plain_folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(sealed::PLAIN_SEED), [9; 64]).unwrap();
-        fill(&Store::plain(dir.path()).unwrap());
+        fill(&Store::plain(dir.path(), None).unwrap());
         assert!(holds(dir.path(), "a channel"));
         dir
     }
@@ -263,7 +270,7 @@ mod tests {
     #[test]
     fn a_plain_store_is_sealed_when_a_passphrase_is_set() {
         let dir = plain_folder();
-        has_all(&open(dir.path(), None).unwrap().store);
+        has_all(&open(dir.path(), None, None).unwrap().store);
         is_converted(dir.path());
         is_converted(dir.path());
     }

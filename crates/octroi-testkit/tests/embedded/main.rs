@@ -1,4 +1,4 @@
-//! The embedded node on the testkit's chain: encrypted folders, copies old and new, channels closed by force, and every kind of
+//! The embedded node on the testkit's chain: encrypted folders, copies old and new, channels closed by force, deaths between two writes, and every kind of
 //! source of blocks.
 
 // Helpers of tests may fail as tests do.
@@ -6,6 +6,7 @@
 
 mod at_rest;
 mod closing;
+mod deaths;
 mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

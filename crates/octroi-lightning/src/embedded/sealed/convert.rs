@@ -11,6 +11,7 @@ use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME};
 use rusqlite::{Connection, OpenFlags, params};
 use zeroize::Zeroizing;
 
+use super::super::database::table;
 use super::super::storage;
 use super::{Keys, Place, Sealer, create, open};
 use crate::{NodeError, Password};
@@ -22,7 +23,7 @@ const SEALED_DB_NEXT: &str = "octroi-sealed.sqlite.new";
 /// The seed of a node without a passphrase: ldk-node's own file.
 pub(in super::super) const PLAIN_SEED: &str = "keys_seed";
 /// What SQLite leaves beside a database.
-const BESIDE: [&str; 3] = ["", "-journal", "-wal"];
+const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// Seals what lies open in the folder, if anything does, and gives its keys; a folder without a node gets new ones.
 ///
@@ -81,10 +82,7 @@ fn copy(from: &Path, to: &Path, sealer: &Sealer) -> Result<usize, Box<dyn std::e
     let mut to = Connection::open(to)?;
     to.pragma_update(None, "user_version", version)?;
     let copying = to.transaction()?;
-    copying.execute_batch(&format!(
-        "CREATE TABLE {KV_TABLE_NAME} (primary_namespace TEXT NOT NULL, secondary_namespace TEXT DEFAULT \"\" NOT NULL, \
-         key TEXT NOT NULL CHECK (key <> ''), value BLOB, PRIMARY KEY (primary_namespace, secondary_namespace, key));"
-    ))?;
+    copying.execute_batch(&table())?;
     let mut rows = 0;
     {
         let mut insert = copying.prepare(&format!("INSERT INTO {KV_TABLE_NAME} VALUES (?1, ?2, ?3, ?4)"))?;

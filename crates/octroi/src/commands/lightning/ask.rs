@@ -90,6 +90,7 @@ async fn answer(node: &Node, command: &LightningCommand) -> Result<Value, LookEr
             let info = handle.info().await?;
             let balances = handle.balances().await.ok();
             let channels = handle.channels().await?;
+            let closing = handle.closing().await?;
             Ok(json!({
                 "backend": handle.backend(),
                 "can": handle.capabilities().to_string(),
@@ -115,6 +116,7 @@ async fn answer(node: &Node, command: &LightningCommand) -> Result<Value, LookEr
                     "inbound_msat": channel.inbound.as_i64(),
                     "usable": channel.usable,
                 })).collect::<Vec<_>>(),
+                "closing": closing,
             }))
         }
     }

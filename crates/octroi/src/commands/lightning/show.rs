@@ -4,31 +4,21 @@ use serde_json::Value;
 
 use super::LightningCommand;
 
-pub(super) fn print(command: &LightningCommand, answer: &Value) {
-    let text = |value: &Value| match value {
+fn text(value: &Value) -> String {
+    match value {
         Value::Null => "not known".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    let row = |name: &str, value: &Value| println!("{name:<14} {}", text(value));
+    }
+}
+
+fn row(name: &str, value: &Value) {
+    println!("{name:<14} {}", text(value));
+}
+
+pub(super) fn print(command: &LightningCommand, answer: &Value) {
     match command {
-        LightningCommand::Status(_) => {
-            row("backend", &answer["backend"]);
-            row("can", &answer["can"]);
-            for name in ["id", "alias", "network", "block_height", "synced", "channels", "usable_channels"] {
-                row(name, &answer["node"][name]);
-            }
-            for name in ["up", "inbound_msat", "outbound_msat", "onchain_sat"] {
-                row(name, &answer[name]);
-            }
-            let alerts = answer["alerts"].as_object().into_iter().flatten();
-            for (name, _) in alerts.filter(|(_, on)| **on == Value::Bool(true)) {
-                println!("ALERT          {name}");
-            }
-            if let Some(error) = answer["error"].as_str() {
-                println!("ERROR          {error}");
-            }
-        }
+        LightningCommand::Status(_) => status(answer),
         LightningCommand::Channels(_) => {
             println!(
                 "{:<64} {:<66} {:>12} {:>16} {:>16} usable",
@@ -81,5 +71,35 @@ pub(super) fn print(command: &LightningCommand, answer: &Value) {
                 text(&answer["backup"])
             );
         }
+    }
+}
+
+fn status(answer: &Value) {
+    row("backend", &answer["backend"]);
+    row("can", &answer["can"]);
+    for name in ["id", "alias", "network", "block_height", "synced", "channels", "usable_channels"] {
+        row(name, &answer["node"][name]);
+    }
+    for name in ["up", "inbound_msat", "outbound_msat", "onchain_sat"] {
+        row(name, &answer[name]);
+    }
+    let alerts = answer["alerts"].as_object().into_iter().flatten();
+    for (name, _) in alerts.filter(|(_, on)| **on == Value::Bool(true)) {
+        println!("ALERT          {name}");
+    }
+    for closing in answer["closing"].as_array().into_iter().flatten() {
+        let height = match &closing["at_height"] {
+            Value::Null => String::new(),
+            height => format!(", the last of it at block {height}"),
+        };
+        println!(
+            "closing        {}: {} sat to come{height}; {}",
+            text(&closing["channel"]),
+            closing["sat"],
+            text(&closing["reason"]),
+        );
+    }
+    if let Some(error) = answer["error"].as_str() {
+        println!("ERROR          {error}");
     }
 }
