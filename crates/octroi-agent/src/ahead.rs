@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::unix_now;
-use crate::paying::Purchase;
+use crate::paying::{Purchase, Wanted};
 use crate::purse::HOUR;
 use crate::visit::Subject;
 use crate::{AgentError, Payer, PaymentRequired, Way};
@@ -50,8 +50,8 @@ pub(crate) async fn buy(payer: &Arc<Payer>, subject: Subject, wait: Duration, as
         && let Ok(Some(required)) = tokio::time::timeout(wait, asks(calls)).await
     {
         let Subject { endpoint, place, tool } = subject;
-        let purchase =
-            Purchase { endpoint, place, tool, calls, tried: Vec::new(), approver: None, ahead: true };
+        let (tried, wanted) = (Vec::new(), Wanted::in_any_case());
+        let purchase = Purchase { endpoint, place, tool, calls, tried, approver: None, ahead: true, wanted };
         let _ = payer.buy(&purchase, &required).await;
     }
     payer.fetching.lock().remove(&key);

@@ -49,13 +49,7 @@ impl Agent {
                 .with_token(self.token.clone())
                 .with_proof(visit.proof())
                 .buying(asking);
-            let exchange = match self.send_raw(&request).await {
-                Ok(exchange) => exchange,
-                Err(error) => {
-                    visit.give_back()?;
-                    return Err(error);
-                }
-            };
+            let exchange = self.send_raw(&request).await?;
             visit.tell(Step::Answered { status: exchange.status, elapsed: exchange.elapsed });
             let Some(required) = PaymentRequired::read(&exchange) else {
                 return self.arrive(visit, &exchange).await;
@@ -73,11 +67,8 @@ impl Agent {
     }
 
     /// The answer is not about payment: the end.
-    async fn arrive(&self, visit: Visit, exchange: &Exchange) -> Result<CallOutcome, AgentError> {
-        let Some(result) = exchange.result() else {
-            visit.give_back()?;
-            return Err(self.refusal(exchange).await);
-        };
+    async fn arrive(&self, mut visit: Visit, exchange: &Exchange) -> Result<CallOutcome, AgentError> {
+        let Some(result) = exchange.result() else { return Err(self.refusal(exchange).await) };
         let is_error = result.get("isError") == Some(&Value::Bool(true));
         let (price, balance) = (exchange.price(), exchange.balance());
         visit.end(if is_error { Ending::Failed } else { Ending::Served }, price, balance)?;

@@ -4,10 +4,14 @@ use octroi_l402::{MacaroonView, Msat, Offer, PaymentHash, challenge};
 use octroi_lightning::bolt11;
 use serde_json::Value;
 
-use crate::Exchange;
+use crate::{Exchange, Plain};
 
 /// `_meta` key of a tool result that carries a payment challenge in band.
 const PAYMENT_REQUIRED_KEY: &str = "dev.octroi/payment-required";
+/// The longest token that is bought: with a longer one in a header line most servers refuse the request.
+const TOKEN_BYTES_MAX: usize = 8 * 1024 - 256;
+/// Most characters of what a server says that are kept.
+const SAID_MAX: usize = 500;
 
 /// A price, as a server states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct PaymentRequired {
     pub offer: Option<Offer>,
     /// A puzzle that may be solved instead.
     pub work: Option<octroi_pow::Challenge>,
+    /// What the server calls the kind of its puzzle, where this build cannot solve it.
+    pub unknown_work: Option<String>,
     /// In place of an expired credential.
     pub renewed: Option<Renewal>,
     stated: Stated,
@@ -170,12 +176,15 @@ impl PaymentRequired {
             None => error.and_then(|error| error.get("message")),
         };
         let l402 = data.get("l402").unwrap_or(&Value::Null);
+        let work: Option<octroi_pow::Challenge> =
+            data.get("pow").and_then(|pow| serde_json::from_value(pow.clone()).ok());
         Some(Self {
-            reason: text(data.get("reason")),
-            message: text(message).unwrap_or_else(|| "payment required".to_owned()),
+            reason: said(data.get("reason")),
+            message: said(message).unwrap_or_else(|| "payment required".to_owned()),
             price: data.get("price").and_then(Price::read),
             offer: header.or_else(|| body_offer(l402)),
-            work: data.get("pow").and_then(|pow| serde_json::from_value(pow.clone()).ok()),
+            unknown_work: unknown_work(data.get("pow"), work.as_ref()),
+            work,
             renewed: data.get("renewed").and_then(renewal),
             stated: Stated {
                 amount_msat: l402.get("amount_msat").and_then(Value::as_i64),
@@ -247,7 +256,12 @@ impl PaymentRequired {
         let mut words = Vec::new();
         words.extend(self.price.map(|price| format!("{} per call", price.amount)));
         words.extend(self.reason.clone());
-        words.extend(self.work.as_ref().map(|work| format!("or a puzzle of {}", work.difficulty)));
+        words.extend(match (&self.unknown_work, &self.work) {
+            (Some(kind), _) => {
+                Some(format!("or a puzzle of the kind \"{}\", which this build cannot solve", Plain(kind)))
+            }
+            (None, work) => work.as_ref().map(|work| format!("or a puzzle of {}", work.difficulty)),
+        });
         if words.is_empty() { self.message.clone() } else { words.join(", ") }
     }
 
@@ -269,16 +283,31 @@ fn body_offer(l402: &Value) -> Option<Offer> {
     is_token(&token).then_some(Offer { scheme: challenge::Scheme::L402, token, invoice })
 }
 
+/// The kind of a puzzle that this build cannot solve.
+fn unknown_work(pow: Option<&Value>, read: Option<&octroi_pow::Challenge>) -> Option<String> {
+    match read {
+        Some(work) if work.algorithm.is_available() => None,
+        Some(work) => Some(work.algorithm.name().to_owned()),
+        None => said(pow?.get("algorithm")),
+    }
+}
+
 fn renewal(json: &Value) -> Option<Renewal> {
     let macaroon = text(json.get("macaroon")).filter(|macaroon| is_token(macaroon))?;
     Some(Renewal { macaroon, balance: json.get("balance_msat").and_then(Value::as_i64).map(Msat::new) })
 }
 
-/// What can stand in an `Authorization` header before the colon.
+/// What can stand in an `Authorization` header before the colon, and is read there by most servers.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b','))
+    (1..=TOKEN_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b','))
 }
 
 fn text(json: Option<&Value>) -> Option<String> {
     json?.as_str().map(str::to_owned)
+}
+
+/// As much as anybody wants to read.
+fn said(json: Option<&Value>) -> Option<String> {
+    Some(json?.as_str()?.chars().take(SAID_MAX).collect())
 }

@@ -39,6 +39,9 @@ pub enum AgentError {
     /// The owner was asked and did not allow it, or nobody could be asked. Nothing was paid.
     #[error("not allowed: {0}")]
     NotApproved(Box<Question>),
+    /// Whoever called gave up before the call was made. What was bought for it is in the purse.
+    #[error("the call was given up")]
+    GivenUp,
     /// The server's invoice is not what it says it is: the server's fault. Nothing was paid.
     #[error("the server's invoice was not paid: {0}")]
     Bill(#[from] BillError),

@@ -18,7 +18,10 @@ pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const SILENCE_WAIT: Duration = Duration::from_secs(120);
 /// How long a whole answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(600);
-/// How long a document, a token or a credential may take to come: none of them has to be worked for.
+/// How long a refusal may take to be read, once it has begun, and what is asked beside a call to be answered: neither has to be
+/// worked for.
+pub(crate) const REFUSAL_WAIT: Duration = Duration::from_secs(30);
+/// The same for a document, a token or a credential.
 const DOCUMENT_WAIT: Duration = Duration::from_secs(30);
 /// How often one request may be sent on, within the host it was meant for.
 const REDIRECTS_MAX: usize = 3;
@@ -70,7 +73,11 @@ impl Http {
         let answer = if status == 200 && is_event_stream(&headers) {
             read_events(response, id.as_ref()).await?
         } else {
-            let body = read_whole(response, REPLY_BYTES_MAX).await?;
+            let reading = read_whole(response, REPLY_BYTES_MAX);
+            let body = match status {
+                200..300 => reading.await?,
+                _ => tokio::time::timeout(REFUSAL_WAIT, reading).await.map_err(|_| AgentError::Timeout)??,
+            };
             let reply = serde_json::from_slice(&body).ok().filter(|reply| answers(reply, id.as_ref()));
             Answer { body, reply, notifications: Vec::new() }
         };

@@ -1,9 +1,10 @@
 //! A 401: where an access token for the server can be had (RFC 9728).
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use crate::Exchange;
 use crate::http::Http;
@@ -116,18 +117,43 @@ fn well_known(endpoint: &Url) -> Vec<Url> {
     places
 }
 
-/// A challenge must not send the agent around its owner's own network: elsewhere only over TLS. A server on this machine may
-/// have its issuer on this machine.
+/// A challenge must not send the agent around its owner's own network: elsewhere only over TLS, and from a server outside to no
+/// address inside. A server on this machine may have its issuer on this machine.
 pub(crate) fn may_fetch(place: &Url, endpoint: &Url) -> bool {
-    let local = |url: &Url| match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
+    let outside = !is_inside(place) || is_inside(endpoint);
     place.origin() == endpoint.origin()
-        || place.scheme() == "https"
-        || (place.scheme() == "http" && local(place) && local(endpoint))
+        || (place.scheme() == "https" && outside)
+        || (place.scheme() == "http" && is_here(place) && is_here(endpoint))
+}
+
+/// On this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    }
+}
+
+/// On this machine or in a network that the internet does not reach, as far as the address says so.
+fn is_inside(url: &Url) -> bool {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => address.to_canonical(),
+        Some(Host::Domain(_)) | None => return is_here(url),
+    };
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // RFC 6598: shared by whoever is behind one provider.
+            let shared = first == 100 && (64..128).contains(&second);
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared || first == 0
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+    }
 }
 
 /// The metadata at `place`; `None` where there is none, or it speaks of another resource (RFC 9728 §3.3).
@@ -226,6 +252,29 @@ mod tests {
                 && !may("http://a.example/x")
                 && !may("file:///etc/passwd")
         );
+        for inside in [
+            "127.0.0.1",
+            "2130706433",
+            "0x7f.1",
+            "localhost",
+            "x.localhost",
+            "169.254.169.254",
+            "10.0.0.1",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[fd00::1]",
+            "[fe80::1]",
+        ] {
+            assert!(!may(&format!("https://{inside}/x")), "{inside}");
+        }
+        let inner = Url::parse("http://10.0.0.7/mcp").unwrap();
+        let may = |place: &str| may_fetch(&Url::parse(place).unwrap(), &inner);
+        assert!(may("https://10.0.0.8/x") && !may("http://10.0.0.8/x") && may("http://10.0.0.7/x"));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use octroi_l402::{Msat, Offer, PaymentHash, Preimage, challenge::Scheme};
 use octroi_lightning::{LightningNode, NodeError, Outgoing, PayError, Payment, bolt11};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::agent::unix_now;
@@ -34,6 +35,36 @@ pub(crate) struct Purchase {
     pub(crate) approver: Option<Arc<dyn Approver>>,
     /// Nobody waits for it: what another call has bought meanwhile will do, and is left in the purse.
     pub(crate) ahead: bool,
+    pub(crate) wanted: Wanted,
+}
+
+/// Whether something that was not begun is still wanted. In the extensions of a request: whether the call is.
+#[derive(Clone)]
+pub(crate) struct Wanted(Option<watch::Receiver<()>>);
+
+impl Wanted {
+    /// Whatever happens.
+    pub(crate) const fn in_any_case() -> Self {
+        Self(None)
+    }
+
+    /// For as long as the first of the two is there.
+    pub(crate) fn until_dropped() -> (watch::Sender<()>, Self) {
+        let (waiting, waits) = watch::channel(());
+        (waiting, Self(Some(waits)))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(|waits| waits.has_changed().is_err())
+    }
+
+    /// Comes to its end when it is not wanted any more.
+    pub(crate) async fn over(&self) {
+        match self.0.clone() {
+            Some(mut waits) => while waits.changed().await.is_ok() {},
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Purchase {
@@ -57,6 +88,7 @@ impl Payer {
             tried: Vec::new(),
             approver: None,
             ahead: true,
+            wanted: Wanted::in_any_case(),
         };
         let _turn = self.purse.turn(&purchase.place, tool).await?;
         self.pay_in_turn(self.need_wallet()?, &purchase, bill).await
@@ -99,7 +131,7 @@ impl Payer {
         let spend = Spend::new("", "", &hash, &bill);
         // No server's rule holds: only the general ones.
         let terms = self.policy.general();
-        self.ask(&terms, &spend, approver.as_ref()).await?;
+        self.ask(&terms, &spend, approver.as_ref(), &Wanted::in_any_case()).await?;
         let (bought, paid) = self.make(wallet, spend, &terms, 0).await?;
         let preimage = bought.opens.preimage.parse();
         let preimage = preimage.map_err(|_| AgentError::WrongProof { payment_hash: paid.payment_hash })?;
@@ -147,7 +179,11 @@ impl Payer {
         let (bought, paid) = match resumed {
             Some(done) => done,
             None => {
-                let bill = required.bill(purchase.calls, unix_now())?;
+                let bill = required.bill(purchase.calls, unix_now()).map_err(|error| match error {
+                    // It asked for work alone, of a kind that has to be named.
+                    BillError::NoOffer if required.unknown_work.is_some() => unpaid(),
+                    error => error.into(),
+                })?;
                 self.pay_in_turn(wallet, purchase, &bill).await?
             }
         };
@@ -167,7 +203,8 @@ impl Payer {
         self.check_network(wallet, bill).await?;
         let Purchase { place, tool, .. } = purchase;
         let spend = Spend::new(&origin(&purchase.endpoint), place, tool, bill);
-        self.ask(&terms, &spend, purchase.approver.as_ref().filter(|_| !purchase.ahead)).await?;
+        let approver = purchase.approver.as_ref().filter(|_| !purchase.ahead);
+        self.ask(&terms, &spend, approver, &purchase.wanted).await?;
         self.make(wallet, spend, &terms, purchase.uses()).await
     }
 
@@ -191,6 +228,7 @@ impl Payer {
         terms: &Terms,
         spend: &Spend,
         approver: Option<&Arc<dyn Approver>>,
+        wanted: &Wanted,
     ) -> Result<(), AgentError> {
         let most =
             terms.per_call.map_or(i64::MAX, |most| most.as_i64().saturating_mul(i64::from(spend.calls)));
@@ -201,28 +239,30 @@ impl Payer {
                 limit: "per call",
             });
         }
-        if terms.ask_above.is_none_or(|above| spend.amount <= above) {
-            return Ok(());
+        if terms.ask_above.is_some_and(|above| spend.amount > above) {
+            let question = Question {
+                server: spend.server.clone(),
+                tool: spend.tool.clone(),
+                amount: spend.amount,
+                calls: spend.calls,
+                description: spend.description.clone(),
+            };
+            let allowed = match approver.or(self.approver.as_ref()) {
+                Some(approver) => tokio::select! {
+                    allowed = approver.approve(&question) => allowed,
+                    () = wanted.over() => return Err(AgentError::GivenUp),
+                },
+                None => false,
+            };
+            if !allowed {
+                return Err(AgentError::NotApproved(Box::new(question)));
+            }
+            // The answer may have taken its time.
+            if spend.invoice_expires_at <= unix_now() {
+                return Err(BillError::Expired.into());
+            }
         }
-        let question = Question {
-            server: spend.server.clone(),
-            tool: spend.tool.clone(),
-            amount: spend.amount,
-            calls: spend.calls,
-            description: spend.description.clone(),
-        };
-        let allowed = match approver.or(self.approver.as_ref()) {
-            Some(approver) => approver.approve(&question).await,
-            None => false,
-        };
-        // The answer may have taken its time.
-        if !allowed {
-            return Err(AgentError::NotApproved(Box::new(question)));
-        }
-        if spend.invoice_expires_at <= unix_now() {
-            return Err(BillError::Expired.into());
-        }
-        Ok(())
+        if wanted.is_over() { Err(AgentError::GivenUp) } else { Ok(()) }
     }
 
     /// Sets the money aside, writes the spend down, and only then pays.

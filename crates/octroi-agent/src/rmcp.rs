@@ -29,9 +29,9 @@ use serde_json::Value;
 use sse_stream::Sse;
 use url::Url;
 
-use crate::session::{self, ACCEPT_AUTHENTICATE, CALLS, MACAROON, PAYMENT, SOLUTION};
+use crate::session::{self, ACCEPT_AUTHENTICATE, CALLS};
 use crate::visit::{ATTEMPTS_MAX, Ending, Subject, Visit};
-use crate::{AgentError, Bought, Payer, PaymentRequired, Proof};
+use crate::{AgentError, Bought, Payer, PaymentRequired};
 
 /// What rmcp bounds an event to where its transport does not say, in bytes.
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -101,13 +101,7 @@ impl<C: StreamableHttpClient + Sync> StreamableHttpClient for PayingClient<C> {
         for _ in 0..ATTEMPTS_MAX {
             let asking = visit.asking().map_err(own)?;
             let headers = show(custom_headers.clone(), &mut visit, asking).map_err(own)?;
-            let answered = match post(headers).await {
-                Ok(answered) => answered,
-                Err(error) => {
-                    visit.give_back().map_err(own)?;
-                    return Err(error);
-                }
-            };
+            let answered = post(headers).await?;
             let reply = match &answered {
                 StreamableHttpPostResponse::Json(reply, _) => serde_json::to_value(reply).unwrap_or_default(),
                 _ => Value::Null,
@@ -174,12 +168,7 @@ fn subject(uri: &str, message: &ClientJsonRpcMessage) -> Option<Subject> {
     let endpoint = Url::parse(uri).ok()?;
     let message = serde_json::to_value(message).ok()?;
     let text = |name: &str| message.pointer(name).and_then(Value::as_str);
-    let tool = match text("/method")? {
-        "tools/call" => text("/params/name")?.to_owned(),
-        "prompts/get" => format!("prompts/get {}", text("/params/name")?),
-        "resources/read" => format!("resources/read {}", text("/params/uri")?),
-        _ => return None,
-    };
+    let tool = Subject::tool(text("/method")?, text("/params/name"), text("/params/uri"))?;
     let place = endpoint.to_string();
     Some(Subject { endpoint, place, tool })
 }
@@ -192,18 +181,8 @@ fn show(mut headers: Headers, visit: &mut Visit, asking: u32) -> Result<Headers,
     }
     let proof = visit.proof();
     let foreign = visit.credential().filter(|bought| bought.calls_left.is_none());
-    match (proof, foreign.and_then(Bought::macaroon_hex)) {
-        (Proof::None, _) => {}
-        (Proof::Work(solution), _) => {
-            headers.insert(SOLUTION, session::secret(&solution)?);
-        }
-        (Proof::Payment(_), Some(macaroon)) => {
-            headers.insert(MACAROON, session::secret(macaroon.reveal())?);
-        }
-        (Proof::Payment(credential), None) => {
-            headers.insert(PAYMENT, session::secret(credential.reveal())?);
-        }
-    }
+    let macaroon = foreign.and_then(Bought::macaroon_hex);
+    headers.extend(session::proof_header(&proof, macaroon.as_ref(), true)?);
     Ok(headers)
 }
 

@@ -6,7 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::http::Message;
-use crate::{AgentError, Proof, Request};
+use crate::{AgentError, Proof, Request, Secret};
 
 /// The modern revision this agent speaks.
 const MODERN: &str = "2026-07-28";
@@ -102,15 +102,7 @@ fn message(
     if let Some(token) = &request.token {
         headers.push((AUTHORIZATION, secret(&format!("Bearer {}", token.reveal()))?));
     }
-    match &request.proof {
-        Proof::None => {}
-        // An access token keeps `Authorization`; one header cannot carry both schemes everywhere.
-        Proof::Payment(credential) => {
-            let name = if request.token.is_some() { PAYMENT } else { AUTHORIZATION };
-            headers.push((name, secret(credential.reveal())?));
-        }
-        Proof::Work(solution) => headers.push((SOLUTION, secret(solution)?)),
-    }
+    headers.extend(proof_header(&request.proof, None, request.token.is_some())?);
     if request.calls > 1 {
         headers.push((CALLS, HeaderValue::from(request.calls)));
     }
@@ -119,6 +111,23 @@ fn message(
         body["id"] = json!(id);
     }
     Ok(Message { headers, body })
+}
+
+/// The header that shows a proof. An access token keeps `Authorization` (it is `taken`): one header cannot carry both schemes
+/// everywhere. Beside it the credential of a gate like Aperture, in the form `macaroon`, has a header of its own.
+pub(crate) fn proof_header(
+    proof: &Proof,
+    macaroon: Option<&Secret>,
+    taken: bool,
+) -> Result<Option<(HeaderName, HeaderValue)>, AgentError> {
+    let (name, value) = match (proof, macaroon) {
+        (Proof::None, _) => return Ok(None),
+        (Proof::Work(solution), _) => (SOLUTION, solution.as_str()),
+        (Proof::Payment(_), Some(macaroon)) if taken => (MACAROON, macaroon.reveal()),
+        (Proof::Payment(credential), _) if taken => (PAYMENT, credential.reveal()),
+        (Proof::Payment(credential), _) => (AUTHORIZATION, credential.reveal()),
+    };
+    Ok(Some((name, secret(value)?)))
 }
 
 fn object(params: &Value) -> Result<Map<String, Value>, AgentError> {

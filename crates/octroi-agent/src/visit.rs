@@ -7,9 +7,10 @@ use octroi_pow::Submission;
 use url::Url;
 
 use crate::agent::unix_now;
-use crate::paying::Purchase;
+use crate::paying::{Purchase, Wanted};
 use crate::purse::Kept;
 use crate::redeem::{self, Redemption};
+use crate::taken::Taken;
 use crate::{
     AgentError, Approver, Bought, Paid, Payer, PaymentRequired, Proof, PurseError, Step, Way, Worked, work,
 };
@@ -32,6 +33,18 @@ pub(crate) struct Subject {
     pub(crate) tool: String,
 }
 
+impl Subject {
+    /// What a request of an MCP server is about; `None` for those that have no price of their own.
+    pub(crate) fn tool(method: &str, name: Option<&str>, uri: Option<&str>) -> Option<String> {
+        match method {
+            "tools/call" => name.map(str::to_owned),
+            "prompts/get" => name.map(|name| format!("prompts/get {name}")),
+            "resources/read" => uri.map(|uri| format!("resources/read {uri}")),
+            _ => None,
+        }
+    }
+}
+
 /// A call on its way.
 pub(crate) struct Visit {
     payer: Arc<Payer>,
@@ -39,8 +52,8 @@ pub(crate) struct Visit {
     /// How many calls to buy, where the caller says so.
     calls: Option<u32>,
     approver: Option<Arc<dyn Approver>>,
-    /// The credential shown now.
-    credential: Option<Bought>,
+    /// The credential shown now; it goes back into the purse with a visit that comes to no end.
+    credential: Option<Taken>,
     /// The solution shown now.
     solution: Option<Submission>,
     /// The tool asked for payment a short while ago, too; `None` before it asks.
@@ -108,8 +121,10 @@ impl Visit {
 
     fn take_kept(&mut self, kept: Kept) -> Result<(), AgentError> {
         let Subject { place, tool, .. } = &self.subject;
-        self.credential = self.payer.purse.take(place, tool, &self.tried, kept, unix_now())?;
-        if let Some(bought) = &self.credential {
+        let purse = &self.payer.purse;
+        let taken = purse.take(place, tool, &self.tried, kept, unix_now())?;
+        self.credential = taken.map(|bought| Taken::new(purse, bought));
+        if let Some(bought) = self.credential() {
             let step = Step::Reused {
                 payment_hash: bought.hash(),
                 calls_left: bought.calls_left.map(|left| left.saturating_add(1)),
@@ -122,7 +137,7 @@ impl Visit {
     /// What to show with the next request.
     pub(crate) fn proof(&mut self) -> Proof {
         match (&self.credential, self.solution.take()) {
-            (Some(bought), _) => Proof::Payment(bought.authorization()),
+            (Some(taken), _) => Proof::Payment(taken.bought().authorization()),
             (None, Some(solution)) => Proof::Work(solution.to_header()),
             (None, None) => Proof::None,
         }
@@ -130,7 +145,7 @@ impl Visit {
 
     /// The credential that is shown.
     pub(crate) fn credential(&self) -> Option<&Bought> {
-        self.credential.as_ref()
+        self.credential.as_ref().map(Taken::bought)
     }
 
     /// How many calls to ask for, should one have to be bought.
@@ -142,31 +157,24 @@ impl Visit {
         }
     }
 
-    /// No answer came. Whether it was charged the server will say when the credential is shown again.
-    pub(crate) fn give_back(&self) -> Result<(), AgentError> {
-        match &self.credential {
-            Some(bought) => Ok(self.payer.purse.give_back(&bought.hash())?),
-            None => Ok(()),
-        }
-    }
-
     /// The answer is not about payment: what is left is counted. `price` and `balance` are what the server says they are.
     pub(crate) fn end(
-        &self,
+        &mut self,
         ending: Ending,
         price: Option<i64>,
         balance: Option<i64>,
     ) -> Result<(), AgentError> {
-        let Some(bought) = &self.credential else { return Ok(()) };
-        match (ending, price, balance) {
-            (Ending::Served, Some(price @ 1..), Some(balance)) => {
-                let left = (balance / price).clamp(0, i64::from(u32::MAX));
-                let left = u32::try_from(left).unwrap_or(u32::MAX);
-                self.payer.purse.learn(&bought.hash(), left)?;
-            }
-            // The balance is told while the call is held; a failed call is not charged.
-            (Ending::Failed, ..) => self.give_back()?,
-            _ => {}
+        let Some(taken) = &mut self.credential else { return Ok(()) };
+        // The balance is told while the call is held; a failed call is not charged.
+        if ending == Ending::Failed {
+            self.credential = None;
+            return Ok(());
+        }
+        taken.is_made();
+        if let (Some(price @ 1..), Some(balance)) = (price, balance) {
+            let left = (balance / price).clamp(0, i64::from(u32::MAX));
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            self.payer.purse.learn(&taken.bought().hash(), left)?;
         }
         Ok(())
     }
@@ -183,16 +191,14 @@ impl Visit {
         self.tell(asked);
         self.learn_terms(price.map(octroi_l402::Msat::as_i64), work_bits)?;
         if let Some(refused) = self.credential.take() {
-            if self.renew(&refused, required)? {
-                return Ok(());
-            }
+            let Some(refused) = self.renew(refused, required)? else { return Ok(()) };
             let unverified = required.reason.as_deref() == Some("PAYMENT_UNVERIFIED");
             if unverified && self.paid.is_some() && self.unverified < UNVERIFIED_MAX {
                 self.unverified += 1;
                 self.credential = Some(refused);
                 return Ok(());
             }
-            self.set_aside(&refused, required)?;
+            self.set_aside(refused, required)?;
             if self.paid.is_some() {
                 return Err(AgentError::StillUnpaid {
                     reason: required.reason_code(),
@@ -240,16 +246,21 @@ impl Visit {
         purse.learn_terms(place, tool, price_msat, work_bits, now)
     }
 
-    /// Buys in a task of its own: a caller that goes away meanwhile does not leave a payment without its credential.
+    /// Buys in a task of its own: a caller that goes away meanwhile does not leave a payment without its credential, which is in
+    /// the purse then for the next call. What is not being paid yet is not paid for nobody.
     async fn buy(&mut self, required: &PaymentRequired, calls: u32) -> Result<(), AgentError> {
         let Subject { endpoint, place, tool } = self.subject.clone();
         let (tried, approver) = (self.tried.clone(), self.approver.clone());
-        let purchase = Purchase { endpoint, place, tool, calls, tried, approver, ahead: false };
+        let (_waiting, wanted) = Wanted::until_dropped();
+        let purchase = Purchase { endpoint, place, tool, calls, tried, approver, ahead: false, wanted };
         let (payer, required) = (Arc::clone(&self.payer), required.clone());
-        let buying = tokio::spawn(async move { payer.buy(&purchase, &required).await });
+        let buying = tokio::spawn(async move {
+            let (bought, paid) = payer.buy(&purchase, &required).await?;
+            Ok((bought.map(|bought| Taken::new(&payer.purse, bought)), paid))
+        });
         let bought =
             buying.await.map_err(|_| AgentError::Config("the payment's task was stopped".to_owned()))?;
-        let (bought, paid) = match bought {
+        let (taken, paid) = match bought {
             // A server may make one offer to several callers who look alike. Another one has taken it: the next request gets
             // a fresh one.
             Err(AgentError::Purse(PurseError::PaidBefore)) => return Ok(()),
@@ -257,34 +268,41 @@ impl Visit {
         };
         self.steps.extend(paid.map(Step::Paid));
         self.paid = paid;
-        self.credential = bought;
+        self.credential = taken;
         Ok(())
     }
 
-    /// Takes the credential that the server offers in place of an expired one, once.
-    fn renew(&mut self, refused: &Bought, required: &PaymentRequired) -> Result<bool, AgentError> {
-        let Some(renewal) = required.renewed.as_ref().filter(|_| !self.renewed) else { return Ok(false) };
-        let hash = refused.hash();
+    /// Takes the credential that the server offers in place of an expired one, once; otherwise the refused one is handed back.
+    fn renew(&mut self, mut refused: Taken, required: &PaymentRequired) -> Result<Option<Taken>, AgentError> {
+        let Some(renewal) = required.renewed.as_ref().filter(|_| !self.renewed) else {
+            return Ok(Some(refused));
+        };
+        let hash = refused.bought().hash();
         self.renewed = true;
-        self.credential = self.payer.purse.renew(&hash, &renewal.macaroon)?;
+        let purse = &self.payer.purse;
+        let Some(renewed) = purse.renew(&hash, &renewal.macaroon)? else { return Ok(Some(refused)) };
+        // The call stays counted off.
+        refused.is_made();
+        self.credential = Some(Taken::new(purse, renewed));
         self.tell(Step::Renewed { payment_hash: hash });
-        Ok(self.credential.is_some())
+        Ok(None)
     }
 
     /// A credential that the server calls spent or expired is dropped, and one of a server that does not say why. One it refuses
     /// for another reason may still be good: for another caller's token, elsewhere, or when the node's word has arrived.
-    fn set_aside(&mut self, refused: &Bought, required: &PaymentRequired) -> Result<(), AgentError> {
-        let hash = refused.hash();
+    fn set_aside(&mut self, mut refused: Taken, required: &PaymentRequired) -> Result<(), AgentError> {
+        let bought = refused.bought();
+        let hash = bought.hash();
         self.tried.push(hash);
         let over = match required.reason.as_deref() {
             Some(reason) => matches!(reason, "CREDENTIAL_SPENT" | "CREDENTIAL_EXPIRED"),
-            None => refused.calls_left.is_none() && refused.tool == self.subject.tool && self.paid.is_none(),
+            None => bought.calls_left.is_none() && bought.tool == self.subject.tool && self.paid.is_none(),
         };
-        if !over {
-            return Ok(self.payer.purse.give_back(&hash)?);
+        if over {
+            self.payer.purse.drop_credential(&hash)?;
+            refused.is_made();
+            self.tell(Step::Dropped { payment_hash: hash, reason: required.reason_code() });
         }
-        self.payer.purse.drop_credential(&hash)?;
-        self.tell(Step::Dropped { payment_hash: hash, reason: required.reason_code() });
         Ok(())
     }
 
@@ -322,7 +340,7 @@ impl Visit {
         given.calls_left = Some(calls.saturating_sub(1));
         if self.payer.purse.keep(&given, now)? {
             self.solution = None;
-            self.credential = Some(given);
+            self.credential = Some(Taken::new(&self.payer.purse, given));
             self.tell(Step::Redeemed { calls });
         }
         Ok(())

@@ -138,8 +138,12 @@ impl WalletServer {
         arguments: &Map<String, Value>,
         approver: Arc<dyn Approver>,
     ) -> Result<Value, AgentError> {
-        let invoice = text(arguments, "invoice")?;
-        let (paid, preimage) = self.payer.pay_invoice_asking(invoice, Some(approver)).await?;
+        let invoice = text(arguments, "invoice")?.to_owned();
+        let payer = Arc::clone(&self.payer);
+        // In a task of its own: what becomes of it is written down, even where the client gives up.
+        let paying = tokio::spawn(async move { payer.pay_invoice_asking(&invoice, Some(approver)).await });
+        let (paid, preimage) =
+            paying.await.map_err(|_| AgentError::Config("the payment's task was stopped".to_owned()))??;
         Ok(json!({
             "amount_msat": paid.amount.as_i64(),
             "fee_msat": paid.fee.as_i64(),

@@ -97,6 +97,11 @@ impl Consent {
         Some((Bytes::from(message.to_string()), granted))
     }
 
+    /// Whether a `requestState` is that of a question of ours without an answer. Nobody but the client that was asked knows it.
+    pub(crate) fn is_open(&self, state: &str) -> bool {
+        state.strip_prefix(PREFIX).is_some_and(|id| self.open.lock().contains_key(id))
+    }
+
     /// The reply that asks, if the client can be asked.
     pub(crate) fn ask<R>(&self, body: &Bytes, question: &Question) -> Option<Response<PaidBody<R>>> {
         let message: Value = serde_json::from_slice(body).ok()?;
@@ -140,10 +145,10 @@ impl Consent {
     }
 }
 
-/// A form with one question.
+/// A form with one question. What it begins with no question of a server's does: there, who asks comes first.
 pub(super) fn form(question: &Question, modern: bool) -> Value {
     let mut form = json!({
-        "message": format!("{question}?"),
+        "message": format!("Octroi: {question}?"),
         "requestedSchema": {
             "type": "object",
             "properties": {"pay": {"type": "boolean", "title": "Pay", "description": "Whether to pay this."}},
@@ -200,7 +205,7 @@ mod tests {
         let reply: Value = serde_json::from_slice(&reply).unwrap();
         assert_eq!(
             reply["result"]["inputRequests"][KEY]["params"]["message"],
-            "Pay 5 sats to http://s for 1 call(s) of dear?"
+            "Octroi: Pay 5 sats to http://s for 1 call(s) of dear?"
         );
         reply["result"]["requestState"].as_str().unwrap().to_owned()
     }
@@ -212,7 +217,8 @@ mod tests {
         let earlier = json!({"requestState": "the server's own", "inputResponses": {"x": {}}});
         let asked = call(&json!({"a": 1}), earlier.clone());
         let once = state(&consent, &asked).await;
-        let again = call(&json!({"a": 1}), json!({"requestState": once, "inputResponses": yes}));
+        assert!(consent.is_open(&once) && !consent.is_open("octroi-pay-"));
+        let again = call(&json!({"a": 1}), json!({"requestState": &once, "inputResponses": yes}));
         let (body, granted) = consent.take_answer(again.clone());
         assert_eq!(granted, 5_000);
         let body: Value = serde_json::from_slice(&body).unwrap();
@@ -221,6 +227,7 @@ mod tests {
             (&earlier["requestState"], &earlier["inputResponses"])
         );
         assert_eq!(consent.take_answer(again).1, 0, "answered already");
+        assert!(!consent.is_open(&once));
         for (arguments, answer) in [
             (json!({"a": 2}), yes.clone()),
             (json!({"a": 1}), json!({KEY: {"action": "decline"}})),

@@ -1,10 +1,11 @@
 //! Asking a legacy client's owner: with a request of our own among the server's messages (MCP 2025-11-25 client/elicitation).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::rand;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -14,14 +15,14 @@ use crate::{Approver, Question};
 
 /// How long the owner may take to answer.
 const OWNER_WAIT: Duration = Duration::from_secs(300);
-/// What the ids of our own requests begin with.
+/// What the ids of our own requests begin with. What follows cannot be guessed: a server that asked something harmless under the
+/// same id would get the answer counted for ours.
 const PREFIX: &str = "octroi-ask-";
 
 /// Sees every message of one client, and puts requests of its own among those of the server.
 pub struct Link {
     out: mpsc::Sender<Vec<u8>>,
     can_ask: AtomicBool,
-    next: AtomicU64,
     waiting: Mutex<HashMap<String, oneshot::Sender<Value>>>,
 }
 
@@ -29,7 +30,7 @@ impl Link {
     /// A link whose requests go to `out`, one message each, without a line end.
     #[must_use]
     pub fn new(out: mpsc::Sender<Vec<u8>>) -> Self {
-        Self { out, can_ask: AtomicBool::new(false), next: AtomicU64::new(1), waiting: Mutex::default() }
+        Self { out, can_ask: AtomicBool::new(false), waiting: Mutex::default() }
     }
 
     /// Looks at a message of the client; whether it is the answer to a request of ours, and so not for the server.
@@ -69,17 +70,40 @@ impl Approver for Link {
         if !self.can_ask() {
             return false;
         }
-        let id = format!("{PREFIX}{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let mut id = [0; 16];
+        if rand::fill(&mut id).is_err() {
+            return false;
+        }
+        let mut asked = Asked { link: self, id: format!("{PREFIX}{}", hex::encode(id)), open: true };
         let (sender, answer) = oneshot::channel();
-        self.waiting.lock().insert(id.clone(), sender);
-        let request = json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": form(question, false)});
-        let asked = self.out.send(request.to_string().into_bytes()).await.is_ok();
-        let answer = match asked {
-            true => tokio::time::timeout(OWNER_WAIT, answer).await.ok().and_then(Result::ok),
-            false => None,
-        };
-        self.waiting.lock().remove(&id);
-        answer.is_some_and(|answer| agrees(&answer))
+        self.waiting.lock().insert(asked.id.clone(), sender);
+        let request = json!({"jsonrpc": "2.0", "id": asked.id, "method": "elicitation/create", "params": form(question, false)});
+        if self.out.send(request.to_string().into_bytes()).await.is_err() {
+            return false;
+        }
+        let Ok(answer) = tokio::time::timeout(OWNER_WAIT, answer).await else { return false };
+        asked.open = false;
+        answer.is_ok_and(|answer| agrees(&answer))
+    }
+}
+
+/// A question that the client was sent. Where nobody waits for its answer any more it is taken back.
+struct Asked<'a> {
+    link: &'a Link,
+    id: String,
+    /// It has no answer.
+    open: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.link.waiting.lock().remove(&self.id);
+        if self.open {
+            let params = json!({"requestId": self.id, "reason": "the call was given up"});
+            let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params});
+            // A client that reads nothing need not be told.
+            let _ = self.link.out.try_send(cancelled.to_string().into_bytes());
+        }
     }
 }
 
@@ -90,6 +114,43 @@ mod tests {
     use octroi_l402::Msat;
 
     use super::*;
+
+    fn question() -> Question {
+        Question {
+            server: "http://s".to_owned(),
+            tool: "dear".to_owned(),
+            amount: Msat::new(5_000),
+            calls: 1,
+            description: "x".to_owned(),
+        }
+    }
+
+    const HELLO: &[u8] = br#"{"id":1,"method":"initialize","params":{"capabilities":{"elicitation":{}}}}"#;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_is_taken_back() {
+        let (out, mut lines) = mpsc::channel(1);
+        let link = Arc::new(Link::new(out));
+        link.sees(HELLO);
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let asking = Arc::clone(&link);
+            let call = tokio::spawn(async move { asking.approve(&question()).await });
+            let asked: Value = serde_json::from_slice(&lines.recv().await.unwrap()).unwrap();
+            call.abort();
+            let taken_back: Value = serde_json::from_slice(&lines.recv().await.unwrap()).unwrap();
+            assert_eq!(
+                (&taken_back["method"], &taken_back["params"]["requestId"]),
+                (&json!("notifications/cancelled"), &asked["id"])
+            );
+            assert!(link.waiting.lock().is_empty());
+            let late = json!({"id": asked["id"], "result": {"action": "accept", "content": {"pay": true}}});
+            assert!(!link.sees(late.to_string().as_bytes()));
+            ids.push(asked["id"].as_str().unwrap().to_owned());
+        }
+        // Thirty-two digits that no server guesses.
+        assert!(ids[0] != ids[1] && ids.iter().all(|id| id.len() == PREFIX.len() + 32), "{ids:?}");
+    }
 
     #[tokio::test]
     async fn the_owner_is_asked_among_the_servers_messages() {
@@ -110,14 +171,7 @@ mod tests {
             (r#""error":{"code":-1,"message":"no"}"#, false),
         ] {
             let asking = Arc::clone(&link);
-            let question = Question {
-                server: "http://s".to_owned(),
-                tool: "dear".to_owned(),
-                amount: Msat::new(5_000),
-                calls: 1,
-                description: "x".to_owned(),
-            };
-            let answer = tokio::spawn(async move { asking.approve(&question).await });
+            let answer = tokio::spawn(async move { asking.approve(&question()).await });
             let asked: Value = serde_json::from_slice(&lines.recv().await.unwrap()).unwrap();
             assert_eq!(asked["method"], "elicitation/create");
             let id = asked["id"].as_str().unwrap();

@@ -1,10 +1,13 @@
 //! What stands between a client that knows nothing of money and a server that asks for it: signs in, pays, asks the owner, and
 //! says in the client's own words what could not be paid.
 
+mod attribution;
 mod consent;
 mod link;
+mod running;
 mod sessions;
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,8 +24,10 @@ use url::Url;
 pub use link::Link;
 
 use crate::layer::{Asks, BoxError, Carrier, PaidBody, PayLayer, PayService, Unpaid};
+use crate::payer::origin;
 use crate::{AgentError, Approver, Payer, Secret, SignIn, session};
 pub(crate) use consent::{Consent, Deferred};
+use running::Running;
 use sessions::Sessions;
 
 /// Who calls.
@@ -45,9 +50,12 @@ pub struct Bridge<S> {
 
 struct Shared {
     uri: Uri,
+    /// The server's origin.
+    server: String,
     identity: Identity,
     consent: Consent,
     sessions: Sessions,
+    running: Running,
     link: Option<Arc<Link>>,
 }
 
@@ -66,9 +74,18 @@ impl<S> Bridge<S> {
     ) -> Result<Self, AgentError> {
         let uri = endpoint.as_str().parse();
         let uri = uri.map_err(|_| AgentError::Config(format!("{endpoint} cannot be called")))?;
-        let (consent, sessions) = (Consent::default(), Sessions::default());
-        let shared = Arc::new(Shared { uri, identity, consent, sessions, link });
+        let (consent, sessions, running) = (Consent::default(), Sessions::default(), Running::default());
+        let server = origin(endpoint);
+        let shared = Arc::new(Shared { uri, server, identity, consent, sessions, running, link });
         Ok(Self { pay: PayLayer::new(payer).layer(inner), shared })
+    }
+
+    /// A message as the client is shown it: in front of every question of the server's stands who asks, so that a person does not
+    /// take it for one of the bridge's own.
+    #[must_use]
+    pub fn attributed<'a>(&self, message: &'a [u8]) -> Cow<'a, [u8]> {
+        let consent = &self.shared.consent;
+        attribution::attributed(message, &self.shared.server, |state| consent.is_open(state))
     }
 }
 
@@ -100,15 +117,19 @@ impl<S: Carrier<Full<Bytes>>> Bridge<S> {
         head.uri = shared.uri.clone();
         let (body, granted) = shared.consent.take_answer(body);
         let deferred = Arc::new(Deferred::new(granted));
-        let approver: Option<Arc<dyn Approver>> = if is_modern(&head) {
+        let (modern, mut underway) = (is_modern(&head), None);
+        let approver: Option<Arc<dyn Approver>> = if modern {
             Some(Arc::clone(&deferred) as _)
         } else {
+            underway = shared.running.note(&body, &mut head.extensions);
             shared.link.clone().filter(|link| link.can_ask()).map(|link| link as _)
         };
         if let Some(approver) = approver {
             head.extensions.insert(Asks(approver));
         }
-        let answered = match self.send_again(&head, &body).await {
+        let sent = self.send_again(&head, &body).await;
+        drop(underway);
+        let answered = match sent {
             Ok(response) => response,
             Err(error) => match error.downcast::<AgentError>() {
                 Ok(error) => return Ok(say(&body, &error)),
@@ -213,6 +234,7 @@ fn say<R>(request: &[u8], why: &AgentError) -> Response<PaidBody<R>> {
 fn code(why: &AgentError) -> i64 {
     match why {
         AgentError::IdentityNeeded(_) | AgentError::SignIn(_) => 401,
+        AgentError::GivenUp => 499,
         AgentError::Network(_)
         | AgentError::Timeout
         | AgentError::BadReply(_)

@@ -1,4 +1,4 @@
-//! The body of an answer: passed on as it comes, and watched for a failure that is not charged.
+//! The body of an answer: passed on as it comes, and watched for what is not charged: a failure, or no reply at all.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ const FAILURES: [&[u8]; 5] = [
     b"\"error\": {\"code\"",
     b"\"resultType\":\"input_required\"",
 ];
+/// What every reply has, and nothing else on its way. In a text its quotes would be escaped.
+const REPLIES: [&[u8]; 2] = [b"\"result\"", b"\"error\""];
 /// As much of the end of a piece as a pattern may need.
 const OVERLAP: usize = 32;
 
@@ -35,11 +37,14 @@ enum Inner<B> {
     Passing(B),
 }
 
-/// Gives a call back to the purse when the reply says that it failed.
+/// Gives a call back to the purse when the reply says that it failed, or whoever reads it goes away before it came. A stream that
+/// is read to its end without a reply counts as one: the server has the last word.
 struct Watch {
     purse: Arc<Purse>,
     hash: PaymentHash,
     tail: Vec<u8>,
+    /// The reply came, or the end.
+    over: bool,
 }
 
 impl<B> PaidBody<B> {
@@ -58,14 +63,18 @@ impl<B> PaidBody<B> {
 
     pub(super) fn watched(mut self, watched: Option<(Arc<Purse>, PaymentHash)>) -> Self {
         if let (Inner::Passing(_), Some((purse, hash))) = (&self.inner, watched) {
-            self.watch = Some(Watch { purse, hash, tail: Vec::new() });
+            self.watch = Some(Watch { purse, hash, tail: Vec::new(), over: false });
         }
         self
     }
 }
 
+fn holds(bytes: &[u8], patterns: &[&[u8]]) -> bool {
+    patterns.iter().any(|pattern| memmem::find(bytes, pattern).is_some())
+}
+
 fn fails(bytes: &[u8]) -> bool {
-    FAILURES.iter().any(|pattern| memmem::find(bytes, pattern).is_some())
+    holds(bytes, &FAILURES)
 }
 
 impl Watch {
@@ -74,6 +83,7 @@ impl Watch {
         let head = &piece[..piece.len().min(OVERLAP)];
         self.tail.extend_from_slice(head);
         let found = fails(&self.tail) || fails(piece);
+        self.over = self.over || holds(&self.tail, &REPLIES) || holds(piece, &REPLIES);
         if piece.len() > head.len() {
             self.tail.clear();
             self.tail.extend_from_slice(&piece[piece.len() - OVERLAP..]);
@@ -82,6 +92,20 @@ impl Watch {
             self.tail.drain(..old);
         }
         found
+    }
+
+    fn give_back(&self) {
+        if let Err(error) = self.purse.give_back(&self.hash) {
+            tracing::warn!(%error, "a call that was not charged could not be put back into the purse");
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.over {
+            self.give_back();
+        }
     }
 }
 
@@ -105,14 +129,21 @@ where
             }
             Inner::Passing(body) => ready!(Pin::new(body).poll_frame(cx)),
         };
-        if let (Some(Ok(frame)), Some(watch)) = (&frame, &mut this.watch)
-            && let Some(piece) = frame.data_ref()
-            && watch.sees(piece)
-        {
-            if let Err(error) = watch.purse.give_back(&watch.hash) {
-                tracing::warn!(%error, "a call that was not charged could not be put back into the purse");
+        if let Some(watch) = &mut this.watch {
+            match &frame {
+                Some(Ok(frame)) => {
+                    if frame.data_ref().is_some_and(|piece| watch.sees(piece)) {
+                        watch.give_back();
+                        watch.over = true;
+                        this.watch = None;
+                    } else if matches!(&this.inner, Inner::Passing(body) if body.is_end_stream()) {
+                        watch.over = true;
+                    }
+                }
+                // Broken off: as if nobody had read on.
+                Some(Err(_)) => this.watch = None,
+                None => watch.over = true,
             }
-            this.watch = None;
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -141,10 +172,19 @@ mod tests {
         let reply = b"data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[],\"isError\":true}}\n\n";
         for at in 0..reply.len() {
             let purse = Arc::new(Purse::in_memory().unwrap());
-            let mut watch = Watch { purse, hash: PaymentHash::from_bytes([0; 32]), tail: Vec::new() };
+            let hash = PaymentHash::from_bytes([0; 32]);
+            let mut watch = Watch { purse, hash, tail: Vec::new(), over: false };
             let (one, two) = reply.split_at(at);
             assert!(watch.sees(one) | watch.sees(two), "{at}");
+            assert!(watch.over, "{at}");
         }
         assert!(!fails(b"{\"text\":\"\\\"isError\\\":true\"}"));
+    }
+
+    #[test]
+    fn a_reply_is_not_what_is_told_on_the_way_to_it() {
+        let told =
+            br#"data: {"jsonrpc":"2.0","method":"notifications/message","params":{"data":"{\"result\":1}"}}"#;
+        assert!(!holds(told, &REPLIES));
     }
 }

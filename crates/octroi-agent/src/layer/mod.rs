@@ -14,7 +14,6 @@ mod subject;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -30,6 +29,8 @@ pub use body::PaidBody;
 pub use carrier::Carrier;
 
 use crate::ahead;
+use crate::http::REFUSAL_WAIT;
+use crate::paying::Wanted;
 use crate::redeem::{self, Redemption};
 use crate::session::{self, ACCEPT_AUTHENTICATE, CALLS, MACAROON, NO_CREDENTIAL, PAYMENT, SOLUTION};
 use crate::visit::{ATTEMPTS_MAX, Ending, Subject, Visit};
@@ -39,8 +40,6 @@ use crate::{AgentError, Approver, Paid, Payer, PaymentRequired, Proof, Worked};
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of a refusal, or of a JSON reply, that are read before it is passed on.
 const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a refusal may take to be read, and what is asked beside a call to be answered.
-const REFUSAL_WAIT: Duration = Duration::from_secs(30);
 /// `_meta` key of a tool result that asks for payment.
 const IN_BAND: &[u8] = b"dev.octroi/payment-required";
 
@@ -142,35 +141,30 @@ impl<S> Errand<S> {
             return Ok(send(&mut self.inner, request).await?.map(PaidBody::passing));
         };
         let approver = self.head.extensions.get::<Asks>().map(|asks| Arc::clone(&asks.0));
+        let wanted = self.head.extensions.get().cloned().unwrap_or(Wanted::in_any_case());
         let mut visit = Visit::begin(Arc::clone(&self.payer), subject, None, approver)?;
         for _ in 0..ATTEMPTS_MAX {
+            if wanted.is_over() {
+                return Err(AgentError::GivenUp.into());
+            }
             let asking = visit.asking()?;
             let proof = visit.proof();
             let macaroon = visit.credential().filter(|bought| bought.calls_left.is_none());
             let macaroon = macaroon.and_then(crate::Bought::macaroon_hex);
             let request = self.request(&proof, macaroon.as_ref(), asking)?;
-            let response = match send(&mut self.inner, request).await {
-                Ok(response) => response,
-                Err(error) => {
-                    visit.give_back()?;
-                    return Err(error);
-                }
-            };
-            let (head, body) = response.into_parts();
+            let (head, body) = send(&mut self.inner, request).await?.into_parts();
             if !may_ask(&head) {
                 return self.arrive::<Q>(visit, head, PaidBody::passing(body));
             }
-            let body = match read_whole(&head, body).await {
-                Ok(body) => body,
-                Err(error) => {
-                    visit.give_back()?;
-                    return Err(error.into());
-                }
-            };
+            let body = read_whole(&head, body).await?;
             let Some(required) = required(&head, &body) else {
                 return self.arrive::<Q>(visit, head, PaidBody::whole(body));
             };
-            if let Err(error) = visit.answer(&required, asking).await {
+            let answered = tokio::select! {
+                answered = visit.answer(&required, asking) => answered,
+                () = wanted.over() => return Err(AgentError::GivenUp.into()),
+            };
+            if let Err(error) = answered {
                 let mut refused = Response::from_parts(head, PaidBody::whole(body));
                 refused.extensions_mut().insert(Unpaid(Arc::new(error)));
                 return Ok(refused);
@@ -220,7 +214,7 @@ impl<S> Errand<S> {
     /// The answer is not about payment: it is counted and passed on, and the next calls are bought where they will be needed.
     fn arrive<Q>(
         self,
-        visit: Visit,
+        mut visit: Visit,
         mut head: response::Parts,
         body: PaidBody<S::Answer>,
     ) -> Result<Response<PaidBody<S::Answer>>, BoxError>
@@ -231,13 +225,14 @@ impl<S> Errand<S> {
         let number = |name: &str| head.headers.get(name)?.to_str().ok()?.parse::<i64>().ok();
         let (price, balance) = (number("octroi-price"), number("octroi-balance"));
         let failed = !head.status.is_success() || body.tells_failure();
+        let shown = visit.credential().map(|bought| (bought.hash(), bought.worked));
         visit.end(if failed { Ending::Failed } else { Ending::Served }, price, balance)?;
         let charged = Charged { paid: visit.paid, work: visit.work, price, balance };
         head.extensions.insert(charged);
-        let watched = visit.credential().map(|bought| bought.hash()).filter(|_| !failed);
-        let body = body.watched(watched.map(|hash| (Arc::clone(self.payer.purse()), hash)));
+        let watched = shown.filter(|_| !failed);
+        let body = body.watched(watched.map(|(hash, _)| (Arc::clone(self.payer.purse()), hash)));
         // What is worked for is not bought ahead.
-        let worked = visit.credential().is_some_and(|shown| shown.worked);
+        let worked = shown.is_some_and(|(_, worked)| worked);
         if !worked && ahead::is_due(&self.payer, &visit.subject, price)? {
             self.buy_ahead::<Q>(visit.subject);
         }
@@ -291,19 +286,7 @@ where
 fn show(headers: &mut HeaderMap, proof: &Proof, macaroon: Option<&crate::Secret>) -> Result<(), AgentError> {
     headers.insert(ACCEPT_AUTHENTICATE, HeaderValue::from_static("L402"));
     let taken = headers.contains_key(AUTHORIZATION);
-    match (proof, macaroon) {
-        (Proof::None, _) => {}
-        (Proof::Work(solution), _) => {
-            headers.insert(SOLUTION, session::secret(solution)?);
-        }
-        (Proof::Payment(_), Some(macaroon)) if taken => {
-            headers.insert(MACAROON, session::secret(macaroon.reveal())?);
-        }
-        (Proof::Payment(credential), _) => {
-            let name = if taken { PAYMENT } else { AUTHORIZATION };
-            headers.insert(name, session::secret(credential.reveal())?);
-        }
-    }
+    headers.extend(session::proof_header(proof, macaroon, taken)?);
     Ok(())
 }
 

@@ -39,12 +39,7 @@ fn mcp(body: &Bytes) -> Option<String> {
         return None;
     }
     let params = &message.params;
-    match &*message.method {
-        "tools/call" => params.name.as_deref().map(str::to_owned),
-        "prompts/get" => params.name.as_deref().map(|name| format!("prompts/get {name}")),
-        "resources/read" => params.uri.as_deref().map(|uri| format!("resources/read {uri}")),
-        _ => None,
-    }
+    Subject::tool(&message.method, params.name.as_deref(), params.uri.as_deref())
 }
 
 /// The same request with nothing to do, for asking what it would cost.

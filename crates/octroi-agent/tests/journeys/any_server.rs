@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lightning_invoice::Currency;
-use octroi_agent::{Agent, Budget, CallOptions};
+use octroi_agent::{Agent, Budget, CallOptions, KeySource, Payer, Policy, Purse, Secret};
+use octroi_l402::Msat;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -93,8 +94,8 @@ impl Said {
     }
 }
 
-/// Makes some calls through `answers`, over and over; what left the wallet, and what the agent counts.
-async fn spent(answers: Vec<Said>, budget: Budget, fee_msat: i64, calls: u32) -> (i64, i64, usize) {
+/// A server that goes through `answers`, over and over, and a wallet that does what each of them says.
+async fn town(answers: Vec<Said>, fee_msat: i64) -> (Arc<Wallet>, Server) {
     let network = Arc::new(Network::default());
     let wallet = Wallet::with(Arc::clone(&network), fee_msat, "regtest");
     let (paying, next) = (Arc::clone(&wallet), AtomicUsize::new(0));
@@ -104,6 +105,38 @@ async fn spent(answers: Vec<Said>, budget: Budget, fee_msat: i64, calls: u32) ->
         answer.reply(&network, seen)
     })
     .await;
+    (wallet, server)
+}
+
+/// Calls made by two processes at once, which end and begin again: each has its own connection to the one purse. What left the
+/// wallet.
+async fn spent_by_several(answers: Vec<Said>, policy: Policy, fee_msat: i64, ends: u8) -> i64 {
+    let (wallet, server) = town(answers, fee_msat).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (folder.path().join("purse.db"), KeySource::Hex(Secret::new("33".repeat(32))));
+    let process = || {
+        let purse = Arc::new(Purse::open_with(&path, &key).unwrap());
+        let budget = Budget { per_call_msat: i64::MAX, total_msat: i64::MAX };
+        let payer =
+            Payer::builder().wallet(wallet.clone()).purse(purse).policy(policy.clone()).budget(budget);
+        Agent::builder(server.url.clone()).payer(payer.build()).build().unwrap()
+    };
+    let mut agents = [process(), process()];
+    for round in 0..5 {
+        let [one, two] = &agents;
+        let call = |agent, tool| Agent::call(agent, tool, json!({}), CallOptions::buying(2));
+        // Now for the same thing, now for another one: turns are taken by what is bought.
+        let _ = tokio::join!(call(one, "any"), call(two, if round % 2 == 0 { "any" } else { "other" }));
+        if ends & (1 << round) != 0 {
+            agents[round % 2] = process();
+        }
+    }
+    wallet.given_msat()
+}
+
+/// Makes some calls through `answers`; what left the wallet, and what the agent counts.
+async fn spent(answers: Vec<Said>, budget: Budget, fee_msat: i64, calls: u32) -> (i64, i64, usize) {
+    let (wallet, server) = town(answers, fee_msat).await;
     let agent = Agent::builder(server.url.clone()).wallet(wallet.clone()).budget(budget).build().unwrap();
     let mut most = 0;
     for _ in 0..6 {
@@ -112,6 +145,30 @@ async fn spent(answers: Vec<Said>, budget: Budget, fee_msat: i64, calls: u32) ->
         most = most.max(wallet.payments() - before);
     }
     (wallet.given_msat(), agent.spent().as_i64(), most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn no_number_of_processes_spends_more_than_the_policy_allows(
+        answers in prop::collection::vec(said(), 1..8),
+        per_hour in 0_i64..30_000,
+        per_day in 0_i64..40_000,
+        per_server in prop::option::of(0_i64..40_000),
+        fee_msat in 0_i64..20,
+        ends in any::<u8>(),
+    ) {
+        let policy = Policy {
+            per_hour: Some(Msat::new(per_hour)),
+            per_day: Some(Msat::new(per_day)),
+            per_server_day: per_server.map(Msat::new),
+            ..Policy::default()
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let given = runtime.block_on(spent_by_several(answers, policy, fee_msat, ends));
+        let most = per_hour.min(per_day).min(per_server.unwrap_or(i64::MAX));
+        prop_assert!(given <= most, "{given} of {most} msat left the wallet");
+    }
 }
 
 proptest! {

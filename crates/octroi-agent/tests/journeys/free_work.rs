@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use octroi_agent::{
-    Agent, AgentError, Budget, CallOptions, HttpClient, PayLayer, Payer, PaymentRequired, Purse, Step,
-    WorkPolicy,
+    Agent, AgentError, Budget, CallOptions, HttpClient, PayLayer, Payer, PaymentRequired, Step, WorkPolicy,
 };
 use octroi_l402::Preimage;
 use octroi_pow::{Algorithm, Binding, Difficulty, Request, Signer, Submission};
@@ -126,6 +125,15 @@ impl Door {
     }
 }
 
+/// An agent that computes up to so many bits, and pays from the wallet where there is one.
+fn agent(server: &Server, bits: f64, wallet: Option<&Arc<Wallet>>) -> Agent {
+    let builder = Agent::builder(server.url.clone()).work(WorkPolicy::UpTo(bits));
+    match wallet {
+        Some(wallet) => builder.wallet(Arc::clone(wallet) as _).budget(BUDGET).build().unwrap(),
+        None => builder.build().unwrap(),
+    }
+}
+
 async fn call(agent: &Agent) -> octroi_agent::CallOutcome {
     agent.call("paid", json!({}), CallOptions::default()).await.unwrap()
 }
@@ -139,12 +147,7 @@ const BUDGET: Budget = Budget { per_call_msat: 5_000, total_msat: 1_000_000 };
 #[tokio::test]
 async fn a_tool_in_use_is_worked_for_several_calls_at_once() {
     let (_door, server, wallet) = Door::open().await;
-    let agent = Agent::builder(server.url.clone())
-        .wallet(wallet.clone())
-        .budget(BUDGET)
-        .work(WorkPolicy::UpTo(6.0))
-        .build()
-        .unwrap();
+    let agent = agent(&server, 6.0, Some(&wallet));
     let mut said = Vec::new();
     for _ in 0..9 {
         let outcome = call(&agent).await;
@@ -163,7 +166,7 @@ async fn a_tool_in_use_is_worked_for_several_calls_at_once() {
 #[tokio::test]
 async fn a_solution_that_cannot_be_handed_in_is_shown() {
     let (door, server, wallet) = Door::open().await;
-    let agent = Agent::builder(server.url.clone()).work(WorkPolicy::UpTo(6.0)).build().unwrap();
+    let agent = agent(&server, 6.0, None);
     for status in [429, 404, 500, 302] {
         door.set(|state| state.verify = status);
         assert_eq!((text(&call(&agent).await), text(&call(&agent).await)), ("worked", "worked"), "{status}");
@@ -194,39 +197,30 @@ async fn the_layer_hands_solutions_in_too() {
 #[tokio::test]
 async fn every_kind_of_puzzle_is_solved_or_passed_over() {
     let (door, server, wallet) = Door::open().await;
-    let agent = Agent::builder(server.url.clone())
-        .wallet(wallet.clone())
-        .budget(BUDGET)
-        .purse(Arc::new(Purse::in_memory().unwrap()))
-        .work(WorkPolicy::UpTo(20.0))
-        .build()
-        .unwrap();
+    let rich = agent(&server, 20.0, Some(&wallet));
     door.set(|state| (state.kind, state.verify) = (Algorithm::Sha256x16, 404));
-    assert_eq!(text(&call(&agent).await), "worked");
+    assert_eq!(text(&call(&rich).await), "worked");
     door.set(|state| state.called = Some("argon2-of-tomorrow"));
-    let outcome = call(&agent).await;
+    let outcome = call(&rich).await;
     assert_eq!((text(&outcome), outcome.work.is_none(), wallet.payments()), ("money", true, 1));
     // One that only some builds know.
     door.set(|state| (state.kind, state.called) = (Algorithm::Equix, None));
     let known = Algorithm::Equix.is_available();
     let (said, payments) = if known { ("worked", 1) } else { ("money", 2) };
-    assert_eq!((text(&call(&agent).await), wallet.payments()), (said, payments));
+    assert_eq!((text(&call(&rich).await), wallet.payments()), (said, payments));
     // Nobody pays for it either: the refusal is what the caller sees.
-    let poor = Agent::builder(server.url.clone()).work(WorkPolicy::UpTo(20.0)).build().unwrap();
+    let poor = agent(&server, 20.0, None);
     door.set(|state| state.called = Some("argon2-of-tomorrow"));
     let refused = poor.call("paid", json!({}), CallOptions::default()).await;
-    assert!(matches!(refused, Err(AgentError::PaymentRequired(_))), "{refused:?}");
+    let Err(AgentError::PaymentRequired(asked)) = refused else { panic!("{refused:?}") };
+    let says = "or a puzzle of the kind \"argon2-of-tomorrow\", which this build cannot solve";
+    assert!(asked.summary().ends_with(says), "{}", asked.summary());
 }
 
 #[tokio::test]
 async fn credit_that_cost_money_is_kept_while_work_comes_first() {
     let (_door, server, wallet) = Door::open().await;
-    let agent = Agent::builder(server.url.clone())
-        .wallet(wallet.clone())
-        .budget(BUDGET)
-        .work(WorkPolicy::UpTo(6.0))
-        .build()
-        .unwrap();
+    let agent = agent(&server, 6.0, Some(&wallet));
     assert_eq!(text(&call(&agent).await), "worked");
     let asked = agent.send_raw(&octroi_agent::Request::call("paid", &json!({}))).await.unwrap();
     let bill = PaymentRequired::read(&asked).unwrap().bill(1, now()).unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::gate::{Form, Gate, say};
-use crate::lightning::{Network, Terms, Wallet, invoice, now, preimage};
+use crate::lightning::{Network, Terms, Wallet, invoice, invoice_beyond, now, preimage};
 use crate::server::{Reply, Server};
 
 const BUDGET: Budget = Budget { per_call_msat: 5_000, total_msat: 9_000 };
@@ -113,6 +113,32 @@ async fn an_expired_or_open_invoice_is_not_paid() {
     let open = invoice(&preimage(1), &Terms { amount_msat: None, ..Terms::asking(0) });
     let said = judged(token.clone(), open.clone(), data(&token, &open)).await;
     assert!(said.iter().all(|error| *error == BillError::NoAmount), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_amount_beyond_counting_is_not_paid() {
+    let token = token(&preimage(1));
+    // 2^63 msat, to the next whole bitcoin; and as much as 64 bits hold.
+    for bitcoin in [92_233_721, 184_467_440, 21_000_001_000_000, u64::MAX] {
+        let invoice = invoice_beyond(&preimage(1), bitcoin);
+        let mut data = data(&token, &invoice);
+        data["l402"]["amount_msat"] = json!(i64::MAX);
+        let said = judged(token.clone(), invoice.clone(), data).await;
+        assert!(said.iter().all(|error| matches!(error, BillError::Invoice(_))), "{bitcoin}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_no_header_carries_is_not_bought() {
+    let invoice = invoice(&preimage(1), &Terms::asking(3_000));
+    let long = "A".repeat(1024 * 1024);
+    let server = {
+        let (long, data) = (long.clone(), data(&long, &invoice));
+        Server::start(move |seen| say(Form::BodyOnly, seen, &long, &invoice, data.clone())).await
+    };
+    let (wallet, made) = visit(&server).await;
+    assert!(matches!(made, Err(AgentError::Bill(BillError::NoOffer))), "{made:?}");
+    assert!(wallet.orders().is_empty());
 }
 
 #[tokio::test]

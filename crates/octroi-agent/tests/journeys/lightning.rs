@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
-use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret, RawBolt11Invoice};
 use octroi_l402::{Msat, PaymentHash, Preimage};
 use octroi_lightning::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
@@ -41,7 +41,22 @@ pub(crate) fn preimage(number: u64) -> Preimage {
 }
 
 pub(crate) fn invoice(preimage: &Preimage, terms: &Terms) -> String {
+    sign(unsigned(preimage, terms))
+}
+
+/// An invoice over whole bitcoin, as many as the form can say: more than anybody counts in millisatoshi.
+pub(crate) fn invoice_beyond(preimage: &Preimage, bitcoin: u64) -> String {
+    let mut raw = unsigned(preimage, &Terms::asking(1_000));
+    (raw.hrp.raw_amount, raw.hrp.si_prefix) = (Some(bitcoin), None);
+    sign(raw)
+}
+
+fn sign(raw: RawBolt11Invoice) -> String {
     let key = SecretKey::from_slice(&[0x42; 32]).unwrap();
+    raw.sign::<_, ()>(|digest| Ok(Secp256k1::new().sign_ecdsa_recoverable(digest, &key))).unwrap().to_string()
+}
+
+fn unsigned(preimage: &Preimage, terms: &Terms) -> RawBolt11Invoice {
     let hash = sha256::Hash::from_byte_array(*preimage.payment_hash().as_bytes());
     let mut builder = InvoiceBuilder::new(terms.currency.clone())
         .description("a call".to_owned())
@@ -53,7 +68,7 @@ pub(crate) fn invoice(preimage: &Preimage, terms: &Terms) -> String {
     if let Some(amount) = terms.amount_msat {
         builder = builder.amount_milli_satoshis(amount);
     }
-    builder.build_signed(|digest| Secp256k1::new().sign_ecdsa_recoverable(digest, &key)).unwrap().to_string()
+    builder.build_raw().unwrap()
 }
 
 /// Who knows the preimages: everybody who was ever paid.

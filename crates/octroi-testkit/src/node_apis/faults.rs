@@ -25,6 +25,7 @@ pub struct Faults {
     streams: watch::Sender<u64>,
     /// In milliseconds, for every answer.
     latency: AtomicU64,
+    held: watch::Sender<bool>,
 }
 
 impl Faults {
@@ -41,6 +42,22 @@ impl Faults {
     /// From now on every answer comes so much later, to the millisecond.
     pub fn slow_down(&self, by: Duration) {
         self.latency.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// From now on requests are carried out, and their answers wait until they are let go.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Lets go what was held.
+    pub fn let_go(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Comes to its end when answers are not held.
+    pub(crate) async fn until_let_go(&self) {
+        // The sender is here, so that it does not end otherwise.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
     }
 
     pub(super) fn latency(&self) -> Duration {

@@ -155,6 +155,7 @@ async fn respond(api: &dyn Api, faults: &Faults, request: Request<Incoming>, bas
             Err(_) => Answer::Whole(StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
         }
     };
+    faults.until_let_go().await;
     match fault {
         Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
         Some(Fault::CutOff) => return cut_off(),

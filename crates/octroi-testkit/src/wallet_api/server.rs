@@ -88,6 +88,7 @@ async fn respond(wallet: &Wallet, request: Request<Incoming>) -> Response<Body> 
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     };
+    wallet.faults.until_let_go().await;
     match fault {
         Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
         Some(Fault::CutOff) => return cut_off(),

@@ -1,10 +1,13 @@
 //! `octroi call`: one call of a tool behind a gate, as an agent would make it.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use octroi_agent::{Agent, AgentError, CallOptions, CallOutcome, Identity, Paid, Payer, Protocol, Secret};
+use octroi_agent::{
+    Agent, AgentError, CallOptions, CallOutcome, Identity, Paid, Payer, PlainLines, Protocol, Secret,
+};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -52,7 +55,12 @@ pub fn run(args: &CallArgs) -> ExitCode {
         if args.json_output {
             println!("{}", outcome_json(&outcome));
         } else {
-            println!("{}", content(&outcome.result));
+            let content = content(&outcome.result);
+            match std::io::stdout().is_terminal() {
+                // It is the server's.
+                true => println!("{}", PlainLines(&content)),
+                false => println!("{content}"),
+            }
             eprintln!("{}", cost(&outcome));
         }
         Ok(if outcome.is_error { ExitCode::from(EXIT_TOOL) } else { ExitCode::SUCCESS })

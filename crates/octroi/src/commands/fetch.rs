@@ -9,7 +9,7 @@ use clap::Args;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use octroi_agent::{AgentError, Charged, HttpClient, Identity, PayLayer, Unpaid};
+use octroi_agent::{AgentError, Charged, HttpClient, Identity, PayLayer, PlainLines, Unpaid};
 use tower::{Layer, ServiceExt};
 use url::Url;
 
@@ -72,7 +72,7 @@ async fn fetch(args: &FetchArgs) -> Result<ExitCode, AgentError> {
     let printed = print(args.include, &head, &body);
     printed.map_err(|error| AgentError::Config(format!("standard output: {error}")))?;
     if let Some(Unpaid(why)) = head.extensions.get() {
-        eprintln!("octroi: {why}");
+        eprintln!("octroi: {}", PlainLines(&why.to_string()));
         return Ok(ExitCode::from(match &**why {
             AgentError::StillUnpaid { .. } | AgentError::PaymentPending { .. } => 7,
             _ => EXIT_PAYMENT,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use octroi_agent::{AgentError, Bought, Payer, Receipt, Secret, SpendState, Totals};
+use octroi_agent::{AgentError, Bought, Payer, Plain, Receipt, Secret, SpendState, Totals};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -199,14 +199,19 @@ fn text(
             None => String::new(),
         };
         let worked = if bought.worked { ", worked for" } else { "" };
-        format!("{} {}: {left}{worked}{ends}", bought.endpoint, bought.tool)
+        format!("{} {}: {left}{worked}{ends}", bought.endpoint, Plain(&bought.tool))
     };
     section("credentials", credentials.iter().map(credential).collect());
     let receipt = |receipt: &Receipt| {
         let whom = if receipt.server.is_empty() { "an invoice" } else { &receipt.server };
         let age = now.saturating_sub(receipt.at);
         let (what, cost) = (state(receipt.state), sats(receipt.cost.as_i64()));
-        format!("{age} s ago: {what} {cost} to {whom} for {} x {}", receipt.calls, receipt.tool)
+        let mut line =
+            format!("{age} s ago: {what} {cost} to {whom} for {} x {}", receipt.calls, Plain(&receipt.tool));
+        if !receipt.description.is_empty() {
+            line.push_str(&format!(" (\"{}\")", Plain(&receipt.description)));
+        }
+        line
     };
     section("payments, newest first", receipts.iter().map(receipt).collect());
     section("signed in", signed_in.to_vec());

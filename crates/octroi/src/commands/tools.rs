@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use octroi_agent::ToolInfo;
+use octroi_agent::{Plain, PlainLines, ToolInfo};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -65,15 +65,16 @@ fn table(tools: &[ToolInfo]) -> String {
     };
     let width =
         |of: &dyn Fn(&ToolInfo) -> usize, head: &str| tools.iter().map(of).max().unwrap_or(0).max(head.len());
-    let names = width(&|tool| tool.name.chars().count(), "tool");
+    // Names and descriptions are the server's.
+    let name = |tool: &ToolInfo| Plain(&tool.name).to_string();
+    let names = width(&|tool| name(tool).chars().count(), "tool");
     let prices = width(&|tool| price(tool).len(), "a call");
     let mut out = format!("{:names$}  {:>prices$}\n", "tool", "a call");
     for tool in tools {
         let description = tool.description.as_deref().unwrap_or_default().lines().next().unwrap_or_default();
-        // Names and descriptions are the server's: nothing in them may move the cursor.
-        let clean = |text: &str| text.chars().filter(|sign| !sign.is_control()).collect::<String>();
-        let description: String = clean(description).chars().take(DESCRIPTION_MAX).collect();
-        let line = format!("{:names$}  {:>prices$}  {description}", clean(&tool.name), price(tool));
+        let description: String = description.chars().take(DESCRIPTION_MAX).collect();
+        let description = PlainLines(&description);
+        let line = format!("{:names$}  {:>prices$}  {description}", name(tool), price(tool));
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -95,7 +96,7 @@ mod tests {
         let text = table(&[tool("image_describe", "says\u{1b}[2J what\nmore"), tool("x", "")]);
         assert_eq!(
             text,
-            "tool            a call\nimage_describe       -  says[2J what\nx                    -\n"
+            "tool            a call\nimage_describe       -  says\\u{1b}[2J what\nx                    -\n"
         );
     }
 }

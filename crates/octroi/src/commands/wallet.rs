@@ -1,11 +1,12 @@
 //! `octroi wallet`: the wallet that the agents of this user pay from.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use octroi_agent::{AgentError, HttpClient, Link, WalletServer};
+use octroi_agent::{AgentError, HttpClient, Link, PlainLines, WalletServer};
 use octroi_l402::Msat;
 use octroi_lightning::{InvoiceRequest, LightningNode, NodeError, PayError, bolt11};
 use serde_json::{Value, json};
@@ -143,7 +144,7 @@ fn print(as_json: bool, value: &Value) -> Result<ExitCode, AgentError> {
     for (name, value) in value.as_object().into_iter().flatten() {
         match (name.strip_suffix("_msat"), value.as_i64(), value.as_str()) {
             (Some(name), Some(msat), _) => println!("{name}: {}", sats(msat)),
-            (_, _, Some(text)) => println!("{name}: {text}"),
+            (_, _, Some(text)) => println!("{name}: {}", PlainLines(text)),
             _ => println!("{name}: {value}"),
         }
     }
@@ -155,7 +156,8 @@ async fn serve(args: &PayerArgs) -> Result<ExitCode, AgentError> {
     let (own, owned) = mpsc::channel(OWN_QUEUE);
     let link = Arc::new(Link::new(own));
     let server = WalletServer::new(Arc::clone(&funds.payer), HttpClient::new()?, Arc::clone(&link));
-    over_stdio(server, link, owned).await;
+    // Every question is its own: no server stands behind it.
+    over_stdio(server, link, owned, |message| Cow::Borrowed(message)).await;
     funds.close().await;
     Ok(ExitCode::SUCCESS)
 }

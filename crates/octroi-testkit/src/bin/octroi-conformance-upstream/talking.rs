@@ -19,6 +19,7 @@ pub(crate) const TOOLS: &[&str] = &[
     "test_logging_tool",
     "test_sampling",
     "test_elicitation",
+    "test_list_roots",
     "test_elicitation_sep1034_defaults",
     "test_elicitation_sep1330_enums",
     "test_missing_capability",
@@ -57,6 +58,7 @@ pub(crate) async fn call(
         "test_tool_with_progress" => report_progress(context).await,
         "test_logging_tool" => log_if_asked(context).await,
         "test_sampling" => sample(context, argument("prompt")).await,
+        "test_list_roots" => list_roots(context).await,
         "test_elicitation" => elicit(context, argument("message"), contact_form()).await,
         "test_elicitation_sep1034_defaults" => elicit(context, "All have defaults.", defaults_form()).await,
         "test_elicitation_sep1330_enums" => elicit(context, "All are choices.", enums_form()).await,
@@ -124,6 +126,11 @@ async fn sample(context: &RequestContext<RoleServer>, prompt: &str) -> Result<Ca
         "The model said: {}",
         sampled.pointer("/content/text").and_then(Value::as_str).unwrap_or("nothing")
     ))
+}
+
+async fn list_roots(context: &RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
+    let listed = context.peer.list_roots().await.map_err(failed)?;
+    said(format!("The roots are: {}", serde_json::to_string(&listed.roots).map_err(failed)?))
 }
 
 async fn elicit(

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use octroi_agent::AgentError;
+use octroi_agent::{AgentError, PlainLines};
 use serde_json::{Value, json};
 
 /// The tool says that it failed.
@@ -43,7 +43,7 @@ pub(in super::super) fn finish(
         if json {
             println!("{}", error_json(&error, code));
         } else {
-            eprintln!("octroi: {error}");
+            eprintln!("octroi: {}", PlainLines(&error.to_string()));
         }
         ExitCode::from(code)
     })

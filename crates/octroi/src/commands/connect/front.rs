@@ -1,5 +1,6 @@
 //! Standard input and output: the client's messages go to the service, and the bridge's own questions among its answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use octroi_gate::{BoxError, Inner};
 use octroi_server::stdio_front::{self, FrontSettings};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::super::serve::stop_signal;
 
@@ -20,6 +22,9 @@ const PIPE: usize = 256 * 1024;
 
 /// How long the last answers may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a client that is gone is served at most, whatever its server does: calls under way may finish ([`FRONT`]), and the
+/// session is ended.
+const GONE_WAIT: Duration = Duration::from_secs(35);
 
 /// The bounds of the one client.
 const FRONT: FrontSettings = FrontSettings {
@@ -30,9 +35,14 @@ const FRONT: FrontSettings = FrontSettings {
     reconnect_max: Duration::from_secs(10),
 };
 
-/// Serves the client on standard input and output until it goes away, or the process is told to stop.
-pub(in super::super) async fn over_stdio<S, B>(service: S, link: Arc<Link>, own: mpsc::Receiver<Vec<u8>>)
-where
+/// Serves the client on standard input and output until it goes away, or the process is told to stop. `shown` is how the client is
+/// shown each message of the service.
+pub(in super::super) async fn over_stdio<S, B>(
+    service: S,
+    link: Arc<Link>,
+    own: mpsc::Receiver<Vec<u8>>,
+    shown: impl Fn(&[u8]) -> Cow<'_, [u8]> + Send + 'static,
+) where
     S: Inner<B> + Clone,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -40,9 +50,9 @@ where
     let (front_in, to_front) = tokio::io::duplex(PIPE);
     let (front_out, from_front) = tokio::io::duplex(PIPE);
     let out = Arc::new(Mutex::new(tokio::io::stdout()));
-    let reading = tokio::spawn(read(tokio::io::stdin(), to_front, link));
+    let mut reading = tokio::spawn(read(tokio::io::stdin(), to_front, link));
     let asking = tokio::spawn(ask(own, Arc::clone(&out)));
-    let writing = tokio::spawn(write(from_front, out));
+    let writing = tokio::spawn(write(from_front, out, shown));
     tokio::select! {
         ended = stdio_front::serve(service, front_in, front_out, FRONT) => {
             if let Err(error) = ended {
@@ -50,11 +60,19 @@ where
             }
         }
         () = stop_signal() => {}
+        () = long_gone(&mut reading) => {}
     }
     asking.abort();
     reading.abort();
     // What the front said last is still on its way out; where it was stopped, calls under way may have more to say than is waited for.
     let _ = tokio::time::timeout(LAST_WORDS, writing).await;
+}
+
+/// Comes to its end when the client has been gone for a while, which ends the front, too, unless it waits for its server.
+async fn long_gone(reading: &mut JoinHandle<std::io::Result<()>>) {
+    // Gone in whatever way.
+    let _ = reading.await;
+    tokio::time::sleep(GONE_WAIT).await;
 }
 
 /// Hands the client's lines on, but for the answers to our own questions. A line too long to be looked at is passed on in
@@ -98,31 +116,67 @@ async fn ask(mut own: mpsc::Receiver<Vec<u8>>, out: Arc<Mutex<impl AsyncWrite + 
     }
 }
 
-/// Writes what the front says, whole lines at a time.
-async fn write(front: DuplexStream, out: Arc<Mutex<impl AsyncWrite + Unpin>>) -> std::io::Result<()> {
+/// Writes what the front says, whole lines at a time, and as the client is to be shown it.
+async fn write(
+    front: DuplexStream,
+    out: Arc<Mutex<impl AsyncWrite + Unpin>>,
+    shown: impl Fn(&[u8]) -> Cow<'_, [u8]>,
+) -> std::io::Result<()> {
     let mut front = BufReader::with_capacity(64 * 1024, front);
+    // The beginning of a line that is not whole yet, which the front bounds; and what is written at once.
+    let (mut begun, mut text) = (Vec::new(), Vec::new());
     loop {
         let piece = front.fill_buf().await?;
         if piece.is_empty() {
             return Ok(());
         }
-        let mut out = out.lock().await;
-        let mut taken = piece.len();
-        out.write_all(piece).await?;
-        let mut whole = piece.ends_with(b"\n");
-        front.consume(taken);
-        // The line is finished before anybody else may write.
-        while !whole {
-            let piece = front.fill_buf().await?;
-            if piece.is_empty() {
-                break;
+        let taken = piece.len();
+        let mut lines = piece;
+        while let Some(end) = memchr::memchr(b'\n', lines) {
+            let (line, more) = lines.split_at(end + 1);
+            if begun.is_empty() {
+                text.extend_from_slice(&shown(line));
+            } else {
+                begun.extend_from_slice(line);
+                text.extend_from_slice(&shown(&begun));
+                begun.clear();
             }
-            let end = memchr::memchr(b'\n', piece).map(|at| at + 1);
-            taken = end.unwrap_or(piece.len());
-            out.write_all(&piece[..taken]).await?;
-            front.consume(taken);
-            whole = end.is_some();
+            lines = more;
         }
-        out.flush().await?;
+        begun.extend_from_slice(lines);
+        front.consume(taken);
+        if !text.is_empty() {
+            let mut out = out.lock().await;
+            out.write_all(&text).await?;
+            out.flush().await?;
+            text.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_shown_whole_however_they_come() {
+        let said = b"one\ntwo, and longer\n\nthree\n";
+        for size in 1..said.len() {
+            let (mut front, from_front) = tokio::io::duplex(size);
+            let out = Arc::new(Mutex::new(Vec::new()));
+            let shown = |line: &[u8]| {
+                assert!(line.ends_with(b"\n") && memchr::memchr_iter(b'\n', line).count() == 1);
+                Cow::Owned([b"> ", line].concat())
+            };
+            let saying = async {
+                for piece in said.chunks(size) {
+                    front.write_all(piece).await.unwrap();
+                }
+                drop(front);
+            };
+            let (written, ()) = tokio::join!(write(from_front, Arc::clone(&out), shown), saying);
+            written.unwrap();
+            assert_eq!(*out.lock().await, b"> one\n> two, and longer\n> \n> three\n");
+        }
     }
 }

@@ -67,7 +67,8 @@ async fn connect(args: &ConnectArgs) -> Result<ExitCode, AgentError> {
     let link = Arc::new(Link::new(own));
     let http = HttpClient::new()?;
     let bridge = Bridge::new(http, &args.url, Arc::clone(&funds.payer), identity, Some(Arc::clone(&link)))?;
-    over_stdio(bridge, link, owned).await;
+    let shown = bridge.clone();
+    over_stdio(bridge, link, owned, move |message| shown.attributed(message)).await;
     funds.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -52,7 +52,7 @@ impl Door {
 }
 
 /// The head and the body of the one request of a connection.
-async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
+pub(super) async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut request = Vec::new();
     let mut piece = [0; 8192];
     loop {
@@ -68,7 +68,7 @@ async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
     }
 }
 
-fn reply(status: &str, headers: &str, body: &str) -> String {
+pub(super) fn reply(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 

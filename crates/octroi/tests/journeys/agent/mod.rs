@@ -3,6 +3,9 @@
 mod bridge;
 mod docs;
 mod door;
+mod equix;
+mod given_up;
+mod hostile;
 mod kills;
 mod owner;
 mod passes;

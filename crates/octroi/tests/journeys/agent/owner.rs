@@ -25,7 +25,7 @@ async fn a_legacy_client_is_asked_with_a_request() {
         let asked = bridge.next().await;
         assert_eq!(asked["method"], "elicitation/create", "{asked}");
         let message = asked["params"]["message"].as_str().unwrap();
-        assert!(message.starts_with("Pay 1.7 sats to http://127.0.0.1"), "{message}");
+        assert!(message.starts_with("Octroi: Pay 1.7 sats to http://127.0.0.1"), "{message}");
         let answer = json!({"action": action, "content": content});
         bridge.tell(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": answer})).await;
         let reply = bridge.next().await;

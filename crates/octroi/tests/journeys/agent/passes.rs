@@ -45,6 +45,7 @@ async fn a_server_asks_its_client_and_tells_it_what_it_does() {
             false => &[
                 ("test_elicitation", "ada@example.test"),
                 ("test_sampling", "about carts"),
+                ("test_list_roots", "file:///tmp/here"),
                 ("test_tool_with_logging", "Logged three times."),
                 ("test_tool_with_progress", "Done."),
             ],
@@ -55,19 +56,21 @@ async fn a_server_asks_its_client_and_tells_it_what_it_does() {
             let said = seen["said"][tool].as_str().unwrap_or_default();
             assert!(said.contains(says), "{script} {flags:?} {tool}: {seen}");
         }
-        let (asked, logged): (&[&str], &[&str]) = match modern {
+        // A person is told who asks: it is not the bridge.
+        let form = |question: &str| format!("{} asks: {question}", gate.url.strip_suffix("/mcp").unwrap());
+        let (asked, logged): (Vec<String>, &[&str]) = match modern {
             true => (
-                &[
-                    "Your name?",
-                    "Which city is the capital of France?",
-                    "roots",
-                    "First: your name?",
-                    "Second: your colour?",
+                vec![
+                    form("Your name?"),
+                    "Which city is the capital of France?".to_owned(),
+                    "roots".to_owned(),
+                    form("First: your name?"),
+                    form("Second: your colour?"),
                 ],
                 &["asked for"],
             ),
             false => (
-                &["Who?", "carts"],
+                vec![form("Who?"), "carts".to_owned(), "roots".to_owned()],
                 &["Tool execution started", "Tool processing data", "Tool execution completed"],
             ),
         };
@@ -109,7 +112,7 @@ async fn the_owner_is_asked_through_the_client_before_money_goes() {
         let said = seen["said"]["data_query"].as_str().unwrap_or_default();
         assert!(said.contains("north 41 carts"), "{script} {flags:?}: {seen}");
         let asked = seen["asked"][0].as_str().unwrap_or_default();
-        assert!(asked.starts_with("Pay 1.7 sats to http://127.0.0.1"), "{script} {flags:?}: {seen}");
+        assert!(asked.starts_with("Octroi: Pay 1.7 sats to http://127.0.0.1"), "{script} {flags:?}: {seen}");
         assert_eq!(seen["asked"].as_array().map(Vec::len), Some(1), "{script} {flags:?}: {seen}");
         received += 1700;
         assert_eq!(market.gate.ledger().await["received_msat"], received, "{script} {flags:?}");
