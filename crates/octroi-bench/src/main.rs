@@ -26,9 +26,11 @@ mod wire;
 mod work;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use failure::{Failure, Measured};
 use issuer::Issuer;
@@ -47,20 +49,24 @@ fn main() -> ExitCode {
     if words == ["single"] {
         return ended(run_single());
     }
-    let only_ledger = words.first().is_some_and(|word| word == "ledger");
-    if only_ledger {
+    let only = words.first().filter(|word| matches!(word.as_str(), "ledger" | "bridge")).cloned();
+    if only.is_some() {
         words.remove(0);
     }
     let seconds = words.first().map_or(Some(SECONDS), |text| text.parse().ok());
     let Some(seconds) = seconds.filter(|seconds| (0.01..=60.0).contains(seconds)) else {
         eprintln!(
-            "usage: octroi-bench [ledger] [SECONDS] | single\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS}); \
-             ledger: only the ledger; single: only operations on their own, beside their bare cryptography"
+            "usage: octroi-bench [ledger | bridge] [SECONDS] | single\n\nSECONDS each row is measured in each round, 0.01 to 60 ({SECONDS}); \
+             ledger, bridge: only that part; single: only operations on their own, beside their bare cryptography"
         );
         return ExitCode::from(2);
     };
     let lasts = Duration::from_secs_f64(seconds);
-    ended(if only_ledger { run_ledger(lasts) } else { run(lasts) })
+    ended(match only.as_deref() {
+        Some("ledger") => run_ledger(lasts),
+        Some(_) => run_bridge(lasts),
+        None => run(lasts),
+    })
 }
 
 fn ended(run: Measured) -> ExitCode {
@@ -105,11 +111,30 @@ fn run_single() -> Measured {
     Ok(())
 }
 
-/// Only the ledger's part of the table, printed and not kept.
-fn run_ledger(lasts: Duration) -> Measured {
+/// The folder this program stands in, and one within it for what a part of the table writes.
+fn here() -> Measured<(PathBuf, TempDir)> {
     let here = std::env::current_exe().map_err(Failure::of("this program's own path"))?;
     let folder = here.parent().ok_or_else(|| Failure::new("this program stands in no folder"))?;
-    let scratch = tempfile::tempdir_in(folder).map_err(Failure::of("a folder for the ledger"))?;
+    let scratch = tempfile::tempdir_in(folder).map_err(Failure::of("a folder for what is written"))?;
+    Ok((folder.to_owned(), scratch))
+}
+
+/// Only the bridge's part of the table, printed and not kept.
+fn run_bridge(lasts: Duration) -> Measured {
+    let (folder, scratch) = here()?;
+    let processors = Processors::share();
+    processors.free();
+    let issuer = Issuer::start()?;
+    let bridge = bridge::measure(&folder.join("octroi"), scratch.path(), &issuer, &processors, lasts)?;
+    let mut text = String::new();
+    report::agents(&mut text, &bridge);
+    println!("{text}");
+    Ok(())
+}
+
+/// Only the ledger's part of the table, printed and not kept.
+fn run_ledger(lasts: Duration) -> Measured {
+    let (_, scratch) = here()?;
     let rows = ledger::measure(scratch.path(), lasts)?;
     let mut text = String::new();
     report::ledger(&mut text, &rows);

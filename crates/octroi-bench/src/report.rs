@@ -120,7 +120,8 @@ fn call(row: &wire::Row) -> Value {
     })
 }
 
-fn agents(out: &mut String, bridge: &bridge::Bridge) {
+/// The bridge's part of the table.
+pub(crate) fn agents(out: &mut String, bridge: &bridge::Bridge) {
     out.push_str("\n## An agent's calls, by the Rust SDK\n\n| way | at once | calls/s | p50 µs | rate to direct |\n|---|---:|---:|---:|---:|\n");
     for row in &bridge.rows {
         let direct = bridge.rows.iter().find(|other| other.at_once == row.at_once);

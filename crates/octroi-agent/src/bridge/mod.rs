@@ -221,7 +221,8 @@ fn say<R>(request: &[u8], why: &AgentError) -> Response<PaidBody<R>> {
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     let text = format!("The call was not made. {why}");
     let reply = match request.get("method").and_then(Value::as_str) {
-        Some("tools/call") => {
+        // What was given up no model waits for.
+        Some("tools/call") if !matches!(why, AgentError::GivenUp) => {
             let content = json!([{"type": "text", "text": text}]);
             json!({"jsonrpc": "2.0", "id": id, "result": {"content": content, "isError": true, "resultType": "complete"}})
         }

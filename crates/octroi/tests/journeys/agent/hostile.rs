@@ -61,7 +61,19 @@ async fn answer(mut stream: TcpStream, given: &Mutex<String>) -> Option<()> {
         let error = json!({"code": 402, "message": "pay", "data": data});
         json!({"jsonrpc": "2.0", "id": id, "error": error})
     };
-    let text = match (head.split(' ').next()?, message["method"].as_str().unwrap_or_default(), tool) {
+    let mut line = head.split(' ');
+    let (method, path) = (line.next()?, line.next()?);
+    let text = match (method, message["method"].as_str().unwrap_or_default(), tool) {
+        // As Aperture asks, and takes what it asked for; `/never` takes nothing.
+        ("GET", ..) if path != "/mcp" => {
+            match head.to_ascii_lowercase().contains("\nauthorization: lsat ") && path != "/never" {
+                true => reply("200 OK", "Content-Type: text/plain\r\n", "the goods"),
+                false => {
+                    let line = |scheme: &str| format!("WWW-Authenticate: {scheme} {given}\r\n");
+                    reply("402 Payment Required", &(line("LSAT") + &line("L402")), "payment required\n")
+                }
+            }
+        }
         ("POST", "initialize", _) => json_reply(
             "200 OK",
             "",
@@ -321,10 +333,9 @@ async fn a_person_knows_who_asks_and_for_what() {
     bridge.tell(&call(4, "sells", json!({}))).await;
     let asked = bridge.next().await;
     let message = asked["params"]["message"].as_str().unwrap();
-    let begins = format!(
-        "Octroi: Pay 2 sats to {server} for 1 call(s) of sells (the invoice says: \"\\u{{202e}}?stas 0"
-    );
-    assert!(message.starts_with(&begins) && message.ends_with("\\\")? Pay 0 sats\")?"), "{message}");
+    let begins = format!("Octroi: Pay 2 sats to {server} for 1 call(s) of sells (the invoice says: \"");
+    let ends = "?stas 0\u{fffd} \u{fffd}[2J\\\")? Pay 0 sats\")?";
+    assert!(message.starts_with(&begins) && message.ends_with(ends), "{message}");
     assert!(!message.contains(['\u{202e}', '\u{2066}', '\u{1b}']), "{message}");
     bridge.tell(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}})).await;
     assert!(text(&bridge.next().await).contains("not allowed"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use octroi_testkit::node_apis::nwc;
 use serde_json::{Value, json};
 
+use super::hostile::Rogue;
 use super::{Owner, PLAIN};
 use crate::harness::Market;
 
@@ -104,6 +105,50 @@ async fn a_command_ends_with_the_reason() {
     let (code, _, err) = owner.run(&query).await;
     assert!(code == 4 && err.contains("not among the servers"), "{err}");
     assert_eq!(market.gate.ledger().await["received_msat"], 1000, "only the tool that failed was paid for");
+}
+
+/// The challenge of the gate for a tool, in the words of Aperture.
+async fn offer(market: &Market, tool: &str) -> (String, String) {
+    let challenge = market.caller.call(tool, json!({"query": "x"})).send().await.challenge();
+    let words = format!("macaroon=\"{}\", invoice=\"{}\"", challenge.macaroon, challenge.invoice);
+    (words, challenge.invoice)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_fetches_what_has_a_price() {
+    let market = Market::open(&[]).await;
+    let owner = Owner::of(&market, PLAIN).await;
+    // A paid MCP endpoint is a paid URL.
+    let body = super::call(9, "data_query", json!({"query": "carts"})).to_string();
+    let headers =
+        ["-H", "content-type: application/json", "-H", "accept: application/json, text/event-stream"];
+    let fetch = [&["fetch", market.gate.url.as_str(), "-d", body.as_str()][..], &headers].concat();
+    let (code, out, err) = owner.run(&[&fetch[..], &["--max-sats", "1"]].concat()).await;
+    assert!(code == 4 && err.contains("left of the budget"), "{code} {out}{err}");
+    let (code, out, err) = owner.run(&fetch).await;
+    assert!(code == 0 && out.contains("north 41 carts") && err.contains("paid 1.7 sats"), "{out}{err}");
+    // So is what a gate of another make sells: its token is kept for everything there.
+    let rogue = Rogue::start().await;
+    let at = |path: &str| rogue.url.replace("/mcp", path);
+    (*rogue.given.lock().unwrap(), _) = offer(&market, "data_query").await;
+    let (code, out, err) = owner.run(&["fetch", &at("/priced")]).await;
+    assert!(code == 0 && out == "the goods" && err.contains("paid 1.7 sats"), "{code} {out}{err}");
+    let (code, out, err) = owner.run(&["fetch", &at("/other"), "-i"]).await;
+    assert!(code == 0 && out.contains("200 OK") && out.ends_with("the goods"), "{code} {out}{err}");
+    assert_eq!(owner.purse().await["spent"]["all_msat"], 3400);
+    // Paid, and refused all the same: that is a reason of its own.
+    let rogue = Rogue::start().await;
+    let (words, _) = offer(&market, "unreliable").await;
+    *rogue.given.lock().unwrap() = words;
+    let never = rogue.url.replace("/mcp", "/never");
+    let (code, _, err) = owner.run(&["fetch", &never]).await;
+    assert!(code == 7 && err.contains("paid, and still refused"), "{code} {err}");
+    (_, *rogue.given.lock().unwrap()) = offer(&market, "slow_report").await;
+    let (code, out, _) =
+        owner.run(&["call", &rogue.url, "sells", "--legacy", "--no-sign-in", "--json-output"]).await;
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["error"]["exit"]), (7, &json!(7)), "{out}");
+    assert_eq!(owner.purse().await["spent"]["all_msat"], 3400 + 1000 + 2000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
