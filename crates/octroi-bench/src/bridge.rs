@@ -1,6 +1,7 @@
-//! One SDK client, the Rust one: straight to the server, through the gate with a token, and through the bridge that pays for it;
-//! and what a payment adds to a call, made when it is needed or before.
+//! One SDK client, the Rust one: straight to the server, through the gate with a token, with a token and a credential, and through
+//! the bridge that shows both for it; and what a payment adds to a call, made when it is needed or before.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use rmcp::RoleClient;
@@ -122,10 +123,16 @@ async fn rows(
     let endpoint = format!("http://{}/mcp", gate.address);
     let bridged =
         bridge(binary, dir, &endpoint, WHEN_NEEDED, &["--token", &token], Some(&gate.credential)).await?;
+    let credential = Some(gate.credential.as_str());
     let ways = [
-        ("SDK direct", over_http(&format!("http://{upstream}/mcp"), None).await?, FREE),
-        ("SDK with a token, through the gate", over_http(&endpoint, Some(&token)).await?, KNOWN),
-        ("SDK through the bridge, with a token, paid from a warm purse", bridged, PAID),
+        ("SDK direct", over_http(&format!("http://{upstream}/mcp"), None, None).await?, FREE),
+        ("SDK through the gate, identified", over_http(&endpoint, Some(&token), None).await?, KNOWN),
+        (
+            "SDK through the gate, identified + paid",
+            over_http(&endpoint, Some(&token), credential).await?,
+            PAID,
+        ),
+        ("SDK through bridge and gate, identified + paid from a warm purse", bridged, PAID),
     ];
     let mut rows = Vec::new();
     for at_once in AT_ONCE {
@@ -152,10 +159,16 @@ fn modern() -> ClientLifecycleMode {
     ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
 }
 
-async fn over_http(url: &str, token: Option<&str>) -> Measured<Client> {
+async fn over_http(url: &str, token: Option<&str>, credential: Option<&str>) -> Measured<Client> {
     let mut config = StreamableHttpClientTransportConfig::with_uri(url);
     if let Some(token) = token {
         config = config.auth_header(token);
+    }
+    if let Some(credential) = credential {
+        let value =
+            HeaderValue::from_str(&format!("L402 {credential}")).map_err(Failure::of("a credential"))?;
+        let name = HeaderName::from_static("payment-authorization");
+        config = config.custom_headers(HashMap::from([(name, value)]));
     }
     let transport = StreamableHttpClientTransport::from_config(config);
     ().serve_with_lifecycle(transport, modern()).await.map_err(Failure::of("the SDK's client"))

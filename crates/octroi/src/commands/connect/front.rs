@@ -158,16 +158,17 @@ async fn write(
 mod tests {
     use super::*;
 
+    fn shown(line: &[u8]) -> Cow<'_, [u8]> {
+        assert!(line.ends_with(b"\n") && memchr::memchr_iter(b'\n', line).count() == 1);
+        Cow::Owned([b"> ", line].concat())
+    }
+
     #[tokio::test]
     async fn lines_are_shown_whole_however_they_come() {
         let said = b"one\ntwo, and longer\n\nthree\n";
         for size in 1..said.len() {
             let (mut front, from_front) = tokio::io::duplex(size);
             let out = Arc::new(Mutex::new(Vec::new()));
-            let shown = |line: &[u8]| {
-                assert!(line.ends_with(b"\n") && memchr::memchr_iter(b'\n', line).count() == 1);
-                Cow::Owned([b"> ", line].concat())
-            };
             let saying = async {
                 for piece in said.chunks(size) {
                     front.write_all(piece).await.unwrap();
