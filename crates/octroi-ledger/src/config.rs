@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::postgres::PostgresPlace;
+use crate::engine::sqlite::Sizes;
 use crate::error::UrlError;
 
 /// Operations a ledger accepts before it answers busy, unless the config says otherwise.
@@ -17,6 +18,8 @@ pub const DEFAULT_CACHED_ACCOUNTS: usize = 100_000;
 pub const DEFAULT_WAITERS: usize = 4_096;
 /// Size of the write-ahead log, in bytes, past which it is started over, unless the config says otherwise.
 pub const DEFAULT_WAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Calls that may have ended before their charges begin to come to the balances on disk, unless the config says otherwise.
+pub const DEFAULT_SETTLE_AFTER: usize = 32_768;
 /// Answers kept for calls that are tried again, unless the config says otherwise.
 pub const DEFAULT_KEPT_ANSWERS: u32 = 1_000_000;
 /// Bytes of their bodies together, unless the config says otherwise.
@@ -130,6 +133,10 @@ pub struct LedgerConfig {
     pub waiters: usize,
     /// Size of SQLite's write-ahead log, in bytes, past which it is started over.
     pub wal_bytes: u64,
+    /// SQLite only: after so many ended calls their charges, which are on disk with them, begin to come to the balances of their accounts.
+    /// About twice as many may be on their way. More is faster where there are many credentials; memory (some 200 bytes a call), the
+    /// opening after a crash, and the operator's questions grow with it. At least 1.
+    pub settle_after: usize,
     /// Most answers kept for calls that are tried again; of more, the oldest are forgotten.
     pub kept_answers: u32,
     /// Most bytes of their bodies together; of more, the oldest bodies are dropped: those calls are still charged once. Where gates share a
@@ -158,11 +165,17 @@ impl LedgerConfig {
             cached_accounts: DEFAULT_CACHED_ACCOUNTS,
             waiters: DEFAULT_WAITERS,
             wal_bytes: DEFAULT_WAL_BYTES,
+            settle_after: DEFAULT_SETTLE_AFTER,
             kept_answers: DEFAULT_KEPT_ANSWERS,
             kept_bytes: DEFAULT_KEPT_BYTES,
             kept_body: DEFAULT_KEPT_BODY,
             kept_for: DEFAULT_KEPT_FOR,
             retry_after: Duration::from_millis(250),
         }
+    }
+
+    /// What the engine in a file is opened with.
+    pub(crate) const fn sizes(&self) -> Sizes {
+        Sizes { wal_bytes: self.wal_bytes, settle_after: self.settle_after }
     }
 }

@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     fn open_sqlite(path: &Path, config: &LedgerConfig) -> Result<Self, OpenError> {
-        let opened = sqlite::open(path, config.wal_bytes)?;
+        let opened = sqlite::open(path, config.sizes())?;
         tell(&opened.recovery);
         let start = Start {
             authority: Authority::Memory,
@@ -453,8 +453,12 @@ fn misfit() -> LedgerError {
 }
 
 fn check(config: &LedgerConfig) -> Result<(), OpenError> {
-    let settings =
-        [("queue", config.queue), ("batch", config.batch), ("cached_accounts", config.cached_accounts)];
+    let settings = [
+        ("queue", config.queue),
+        ("batch", config.batch),
+        ("cached_accounts", config.cached_accounts),
+        ("settle_after", config.settle_after),
+    ];
     match settings.into_iter().find(|(_, value)| *value == 0) {
         Some((setting, _)) => Err(OpenError::Setting { setting }),
         None => Ok(()),

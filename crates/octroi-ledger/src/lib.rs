@@ -7,7 +7,8 @@
 //! What is promised, and where it is kept:
 //!
 //! 1. Double entry, append-only: a transaction is one row that takes from one account what it gives to another, and the
-//!    database refuses to change it (`engine/sqlite/schema.sql`).
+//!    database refuses to change it (`engine/sqlite/schema/`). In SQLite what a call charges is on disk with the call, and comes to
+//!    the balances later (`engine/sqlite/settle.rs`).
 //! 2. No account below zero, holds counted: decided in [`Ledger::hold`], and again by the database when it is written.
 //! 3. A hold is durable before the reply: [`OpenHold::durable`].
 //! 4. A hold ends exactly once: [`OpenHold::capture`], [`OpenHold::void`] and dropping it consume it; on disk its row moves
@@ -42,8 +43,8 @@ pub use board::{Board, BoardError, MAX_NOTE, MAX_STRIKES, Standing, Strike};
 pub use claim::{Answer, Claim, Claimed, MAX_ANSWER_MEDIA};
 pub use config::{
     DEFAULT_BATCH, DEFAULT_CACHED_ACCOUNTS, DEFAULT_KEPT_ANSWERS, DEFAULT_KEPT_BODY, DEFAULT_KEPT_BYTES,
-    DEFAULT_KEPT_FOR, DEFAULT_LEASE, DEFAULT_QUEUE, DEFAULT_TIMEOUT, DEFAULT_WAITERS, DEFAULT_WAL_BYTES,
-    LedgerConfig, Store,
+    DEFAULT_KEPT_FOR, DEFAULT_LEASE, DEFAULT_QUEUE, DEFAULT_SETTLE_AFTER, DEFAULT_TIMEOUT, DEFAULT_WAITERS,
+    DEFAULT_WAL_BYTES, LedgerConfig, Store,
 };
 pub use entry::{
     Credited, HoldRequest, OutboxRow, Pruned, Quote, QuoteState, Recovery, Settlement, Told, Voucher, Work,

@@ -8,7 +8,7 @@ use octroi_l402::TokenId;
 use rusqlite::Connection;
 
 use crate::config::{Place, Store};
-use crate::engine::checks::{CHECKS, WHOLE};
+use crate::engine::checks::{CHECKS, Check, OF_FILES};
 use crate::engine::codes::{end_from, unit_from};
 use crate::engine::postgres::PostgresReader;
 use crate::engine::records::{Ask, Given, Record};
@@ -113,22 +113,22 @@ impl Reader {
         &self,
         ask: impl FnOnce(&[Ask<'_>]) -> Result<Vec<Vec<Record>>, ReadError>,
     ) -> Result<Verification, ReadError> {
+        let own = match &self.0 {
+            Engine::Sqlite(_) => &OF_FILES[..],
+            Engine::Postgres(_) => &[],
+        };
+        let checks: Vec<&Check> = CHECKS.iter().chain(own).collect();
         let limited: Vec<String> =
-            CHECKS.iter().map(|check| format!("{} LIMIT {MAX_VIOLATIONS}", check.breaches)).collect();
+            checks.iter().map(|check| format!("{} LIMIT {MAX_VIOLATIONS}", check.breaches)).collect();
         let mut asks = vec![Ask::plain(sql::CHECKED)];
         asks.extend(limited.iter().map(|sql| Ask::plain(sql)));
-        let mut promises: Vec<&'static str> = CHECKS.iter().map(|check| check.promise).collect();
-        if let Engine::Sqlite(_) = &self.0 {
-            asks.push(Ask::plain(WHOLE.breaches));
-            promises.push(WHOLE.promise);
-        }
         let answers = ask(&asks)?;
         let (counts, breaches) = answers.split_first().ok_or(ReadError::Misfit)?;
         let counts = counts.first().ok_or(ReadError::Misfit)?;
         let mut violations = Vec::new();
-        for (promise, rows) in promises.into_iter().zip(breaches) {
+        for (check, rows) in checks.into_iter().zip(breaches) {
             for row in rows {
-                violations.push(Violation { promise, detail: row.text(0)? });
+                violations.push(Violation { promise: check.promise, detail: row.text(0)? });
             }
         }
         Ok(Verification {

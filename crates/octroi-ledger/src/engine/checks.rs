@@ -100,8 +100,17 @@ pub(crate) const CHECKS: [Check; 14] = [
     },
 ];
 
-/// For ledgers in a file.
-pub(crate) const WHOLE: Check = Check {
-    promise: "the file is whole",
-    breaches: "SELECT quick_check FROM pragma_quick_check(100) WHERE quick_check <> 'ok'",
-};
+/// For ledgers in a file: what only they keep.
+pub(crate) const OF_FILES: [Check; 2] = [
+    Check {
+        promise: ENDS,
+        breaches: "SELECT 'call ' || hex(c.id) || ' began on account ' || b.account || ' with ' || b.amount || ' held and ended on '
+                || c.account || ' with ' || c.held
+            FROM begun b CROSS JOIN calls c ON c.id = b.id
+            WHERE b.account <> c.account OR b.tool <> c.tool OR b.amount <> c.held",
+    },
+    Check {
+        promise: "the file is whole",
+        breaches: "SELECT quick_check FROM pragma_quick_check(100) WHERE quick_check <> 'ok'",
+    },
+];

@@ -47,12 +47,6 @@ pub(crate) const ACCOUNT: &str =
 pub(crate) const REVOCATIONS: &str =
     "SELECT kind, subject, at, reason FROM revocations ORDER BY at DESC, kind, subject LIMIT $1";
 
-/// Whether what paid for call `$1` is revoked: a row.
-pub(crate) const ANSWER_REVOKED: &str = "SELECT r.kind FROM calls c JOIN accounts a ON a.id = c.account
-    JOIN revocations r ON (r.kind = 0 AND r.subject = a.token) OR (r.kind = 1 AND r.subject = a.owner)
-                       OR (r.kind = 2 AND r.subject = substr(a.token, 1, 4))
-    WHERE c.id = $1 LIMIT 1";
-
 /// Every node with a place in the stream of settlements: name.
 pub(crate) const NODES: &str = "SELECT node FROM cursors ORDER BY node LIMIT $1";
 

@@ -9,6 +9,7 @@ mod prune;
 mod questions;
 mod records;
 mod rows;
+mod settle;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::{Command, Engine, EngineError, LoadRequest, Loaded, Outcome, Question
 use crate::error::LedgerError;
 use apply::Batch;
 use house::House;
+use settle::Unsettled;
 
 pub(crate) use open::{migrate, open, open_reader};
 pub(crate) use questions::backup;
@@ -32,10 +34,22 @@ const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// SQLite's page, in bytes.
 const PAGE: u64 = 4_096;
 
+/// What an engine is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Bytes of the log past which it is started over.
+    pub(crate) wal_bytes: u64,
+    /// Calls that may have ended before their charges begin to come to the balances.
+    pub(crate) settle_after: usize,
+}
+
 /// A ledger in one SQLite file.
 pub(crate) struct SqliteEngine {
     connection: Connection,
     house: House,
+    unsettled: Unsettled,
+    /// A transaction failed, and what is unsettled is to be read again: nobody can say whether it was committed.
+    doubtful: bool,
     wal_bytes: u64,
     written: bool,
     checkpointed: Instant,
@@ -67,15 +81,30 @@ impl From<rusqlite::Error> for EngineError {
 }
 
 impl SqliteEngine {
-    fn new(connection: Connection, house: House, lock: File, wal_bytes: u64) -> Self {
-        Self { connection, house, wal_bytes, written: false, checkpointed: Instant::now(), _lock: lock }
+    fn new(connection: Connection, house: House, lock: File, sizes: Sizes) -> Self {
+        let unsettled = Unsettled::nothing(sizes.settle_after);
+        let checkpointed = Instant::now();
+        let wal_bytes = sizes.wal_bytes;
+        Self {
+            connection,
+            house,
+            unsettled,
+            doubtful: false,
+            wal_bytes,
+            written: false,
+            checkpointed,
+            _lock: lock,
+        }
     }
 
-    /// All at once: every account is changed once, by the sum of what the batch does to it.
+    /// All at once: every balance is changed once, by the sum of what the batch does to it.
     fn together(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, NotApplied> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let outcomes = Batch::apply(&self.connection, &mut self.house, commands)?;
+        let draft = self.unsettled.step(&self.connection)?;
+        let (outcomes, draft) =
+            Batch::apply(&self.connection, &mut self.house, (&self.unsettled, draft), commands)?;
         self.connection.execute_batch("COMMIT")?;
+        self.unsettled.committed(draft);
         Ok(outcomes)
     }
 
@@ -83,10 +112,15 @@ impl SqliteEngine {
     fn one_by_one(&mut self, commands: &[Command<'_>]) -> Result<Vec<Outcome>, rusqlite::Error> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut outcomes = Vec::with_capacity(commands.len());
+        let mut draft = self.unsettled.draft();
         for command in commands {
             self.connection.execute_batch("SAVEPOINT command")?;
-            match Batch::apply(&self.connection, &mut self.house, std::slice::from_ref(command)) {
-                Ok(mut one) => outcomes.append(&mut one),
+            let books = (&self.unsettled, draft.clone());
+            match Batch::apply(&self.connection, &mut self.house, books, std::slice::from_ref(command)) {
+                Ok((mut one, with_it)) => {
+                    outcomes.append(&mut one);
+                    draft = with_it;
+                }
                 Err(NotApplied::Refused) => {
                     self.connection.execute_batch("ROLLBACK TO command")?;
                     self.house.forget();
@@ -97,7 +131,33 @@ impl SqliteEngine {
             self.connection.execute_batch("RELEASE command")?;
         }
         self.connection.execute_batch("COMMIT")?;
+        self.unsettled.committed(draft);
         Ok(outcomes)
+    }
+
+    /// Settles some of what is unsettled, while nobody waits.
+    fn settle(&mut self) -> Result<(), EngineError> {
+        self.recall()?;
+        match self.settle_some() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.roll_back();
+                self.doubtful = true;
+                Err(match error {
+                    NotApplied::Broken(error) => error.into(),
+                    NotApplied::Refused => EngineError("the file refuses it".to_owned()),
+                })
+            }
+        }
+    }
+
+    fn settle_some(&mut self) -> Result<(), NotApplied> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let draft = self.unsettled.step_idly(&self.connection)?;
+        self.connection.execute_batch("COMMIT")?;
+        self.unsettled.committed(draft);
+        self.written = true;
+        Ok(())
     }
 
     fn roll_back(&mut self) {
@@ -108,6 +168,15 @@ impl SqliteEngine {
         {
             tracing::error!(%error, "the ledger cannot roll back");
         }
+    }
+
+    /// Ends the doubt a failed transaction has left.
+    fn recall(&mut self) -> rusqlite::Result<()> {
+        if self.doubtful {
+            self.unsettled.recall(&self.connection)?;
+            self.doubtful = false;
+        }
+        Ok(())
     }
 
     /// Folds the log into the file; says how long the log is, in bytes. The next write starts it over, unless somebody reads
@@ -132,6 +201,7 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn commit(&mut self, batch: &[Command<'_>]) -> Result<Vec<Outcome>, EngineError> {
+        self.recall()?;
         self.written = true;
         let result = match self.together(batch) {
             Ok(outcomes) => return Ok(outcomes),
@@ -143,12 +213,14 @@ impl Engine for SqliteEngine {
         };
         if result.is_err() {
             self.roll_back();
+            self.doubtful = true;
         }
         Ok(result?)
     }
 
     fn load(&mut self, request: &LoadRequest) -> Result<Loaded, EngineError> {
-        Ok(questions::load(&self.connection, request)?)
+        self.recall()?;
+        Ok(questions::load(&self.connection, &self.unsettled, request)?)
     }
 
     fn ask(&mut self, question: &Question) -> Result<Reply, EngineError> {
@@ -164,15 +236,26 @@ impl Engine for SqliteEngine {
     }
 
     fn upkeep(&mut self, last: bool) -> bool {
-        if !last && (!self.written || self.checkpointed.elapsed() < CHECKPOINT_EVERY) {
-            return self.written;
+        if !last && self.written && self.checkpointed.elapsed() < CHECKPOINT_EVERY {
+            return true;
+        }
+        if !last && !self.written && !self.unsettled.is_pending() {
+            return false;
+        }
+        // Nothing was written for a while, or nothing will be any more: there is time to settle.
+        let mut works = true;
+        while works && (last || !self.written) && self.unsettled.is_pending() {
+            if let Err(error) = self.settle() {
+                tracing::warn!(%error, "what calls were charged does not come to their balances yet");
+                works = false;
+            }
         }
         if let Err(error) = self.fold(last) {
             tracing::warn!(%error, "the ledger's log was not folded into its file; it grows");
         }
         self.written = false;
         self.checkpointed = Instant::now();
-        false
+        works && self.unsettled.is_pending()
     }
 }
 

@@ -71,7 +71,7 @@ fn config(dir: &Path) -> LedgerConfig {
 
 fn moody(dir: &Path) -> (Ledger, Arc<AtomicU8>) {
     let config = config(dir);
-    let opened = sqlite::open(&dir.join("octroi.db"), config.wal_bytes).unwrap();
+    let opened = sqlite::open(&dir.join("octroi.db"), config.sizes()).unwrap();
     let mood = Arc::new(AtomicU8::new(WORKS));
     let engine = Moody { engine: opened.engine, mood: Arc::clone(&mood) };
     let start = Start {
@@ -215,7 +215,7 @@ async fn what_the_disk_does_not_cover_is_refused_and_memory_learns() {
     // Somebody else takes money away behind the ledger's back.
     rusqlite::Connection::open(dir.path().join("octroi.db"))
         .unwrap()
-        .execute("UPDATE accounts SET balance = 300 WHERE kind = 0", [])
+        .execute("UPDATE balances SET balance = 300 WHERE house = 0", [])
         .unwrap();
     let covered = hold(&ledger, 200).await.unwrap();
     let not_covered = hold(&ledger, 500).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_read_only_file_and_a_full_one_are_refused_and_recover() {
     for (breaks, mends) in
         [("query_only = 1", "query_only = 0"), ("max_page_count = 1", "max_page_count = 1000000")]
     {
-        let mut opened = sqlite::open(&dir.path().join("octroi.db"), 1_000_000).unwrap();
+        let mut opened = sqlite::open(&dir.path().join("octroi.db"), config(dir.path()).sizes()).unwrap();
         let before = opened.engine.pulse();
         opened.engine.pragma(breaks);
         // Enough for a page of its own.

@@ -26,6 +26,8 @@ fn store(text: &str) -> Store {
 fn config(text: &str) -> LedgerConfig {
     let mut config = LedgerConfig::at(store(text));
     config.retry_after = Duration::from_millis(10);
+    // So that what was charged is on its way to the balances at most of the moments at which it is killed.
+    config.settle_after = 20;
     config
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use octroi_ledger::{
-    AccountRef, Claimed, Counts, Credited, HoldRefused, HoldRequest, Ledger, Limit, OpenHold, Reader,
-    Revocation, Unit, Window,
+    AccountRef, Claimed, Counts, Credited, DEFAULT_SETTLE_AFTER, HoldRefused, HoldRequest, Ledger, Limit,
+    OpenHold, Reader, Revocation, Unit, Window,
 };
 use proptest::prelude::*;
 
@@ -338,8 +338,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_interleaving_agrees_with_the_model(steps in prop::collection::vec(step(), 1..120)) {
-        agree(World::sqlite(), steps);
+    fn any_interleaving_agrees_with_the_model(
+        steps in prop::collection::vec(step(), 1..120),
+        settle_after in prop_oneof![1..6_usize, Just(DEFAULT_SETTLE_AFTER)],
+    ) {
+        let mut world = World::sqlite();
+        world.settle_after = settle_after;
+        agree(world, steps);
     }
 }
 

@@ -144,9 +144,9 @@ async fn the_database_itself_keeps_the_books_append_only_and_above_zero() {
         "DELETE FROM calls",
         "UPDATE credits SET account = 1",
         "DELETE FROM credits",
-        "DELETE FROM accounts",
-        "UPDATE accounts SET balance = -1 WHERE kind = 0",
-        "UPDATE accounts SET held = balance + 1 WHERE kind = 0",
+        "DELETE FROM holders",
+        "DELETE FROM balances",
+        "UPDATE balances SET balance = -1 WHERE house = 0",
         "INSERT INTO calls SELECT * FROM calls",
         "INSERT INTO credits SELECT * FROM credits",
         "INSERT INTO transactions SELECT randomblob(16), 0, 0, source, target, -5 FROM transactions",
@@ -160,14 +160,17 @@ async fn the_database_itself_keeps_the_books_append_only_and_above_zero() {
 async fn verification_finds_every_kind_of_breach() {
     let breaches = [
         (
-            "UPDATE accounts SET balance = balance + 1 WHERE kind = 0",
+            "UPDATE balances SET balance = balance + 1 WHERE house = 0",
             "every balance is the sum of its entries",
         ),
-        ("UPDATE accounts SET held = held + 1 WHERE kind = 0", "what is held is the sum of the open holds"),
+        (
+            "UPDATE settling SET below = 0; INSERT INTO begun SELECT id, account, tool, held, NULL FROM calls",
+            "every balance is the sum of its entries",
+        ),
         ("DROP TRIGGER calls_last; DELETE FROM calls", "every balance is the sum of its entries"),
         ("DROP TRIGGER calls_stay; UPDATE calls SET earned_by = 1", "a hold ends exactly once"),
         ("INSERT INTO transactions SELECT id, 0, 0, 1, 2, 5 FROM calls", "a hold ends exactly once"),
-        ("INSERT INTO holds SELECT id, account, tool, held, NULL FROM calls", "a hold ends exactly once"),
+        ("INSERT INTO begun SELECT id, account, tool, held + 1, NULL FROM calls", "a hold ends exactly once"),
         ("DROP TRIGGER credits_last; DELETE FROM credits", "a credit exists once"),
         ("UPDATE works SET transaction_id = randomblob(16)", "a credit exists once"),
         (
@@ -178,13 +181,13 @@ async fn verification_finds_every_kind_of_breach() {
             "INSERT INTO outbox (id, customer, tool, amount, at_ms) SELECT id, 'c', tool, captured + 1, 0 FROM calls",
             "other ledgers are told",
         ),
-        ("UPDATE accounts SET unit = 1 WHERE kind = 1", "every transaction sums to zero"),
+        ("UPDATE holders SET unit = 1 WHERE kind = 1", "every transaction sums to zero"),
         (
             "INSERT INTO transactions VALUES (randomblob(16), 0, 0, 1, 999, 5)",
             "every transaction sums to zero",
         ),
         (
-            "PRAGMA ignore_check_constraints = ON; UPDATE accounts SET held = 9000 WHERE kind = 0",
+            "INSERT INTO begun SELECT randomblob(16), account, tool, 9000, NULL FROM calls",
             "no account is below zero",
         ),
     ];

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use octroi_ledger::{
-    AccountRef, Answer, Credited, HoldRefused, HoldRequest, Ledger, LedgerConfig, OpenHold, Quote,
-    Settlement, Store, Unit, Voucher, Work,
+    AccountRef, Answer, Credited, DEFAULT_SETTLE_AFTER, HoldRefused, HoldRequest, Ledger, LedgerConfig,
+    OpenHold, Quote, Settlement, Store, Unit, Voucher, Work,
 };
 use octroi_testkit::postgres::{Cluster, ClusterOptions};
 
@@ -36,13 +36,16 @@ fn bytes(kind: u8, n: u32) -> [u8; 32] {
 /// A place for a ledger, in one engine or the other.
 pub(crate) struct World {
     pub(crate) store: Store,
+    /// As the ledger's config has it.
+    pub(crate) settle_after: usize,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl World {
     pub(crate) fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        Self { store: Store::sqlite(dir.path().join("octroi.db")), _dir: Some(dir) }
+        let store = Store::sqlite(dir.path().join("octroi.db"));
+        Self { store, settle_after: DEFAULT_SETTLE_AFTER, _dir: Some(dir) }
     }
 
     pub(crate) fn postgres() -> Self {
@@ -50,11 +53,11 @@ impl World {
     }
 
     pub(crate) fn at(store: Store) -> Self {
-        Self { store, _dir: None }
+        Self { store, settle_after: DEFAULT_SETTLE_AFTER, _dir: None }
     }
 
     pub(crate) fn config(&self) -> LedgerConfig {
-        LedgerConfig::at(self.store.clone())
+        LedgerConfig { settle_after: self.settle_after, ..LedgerConfig::at(self.store.clone()) }
     }
 
     pub(crate) fn open(&self) -> Ledger {

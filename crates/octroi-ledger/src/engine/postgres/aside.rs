@@ -6,13 +6,19 @@ use super::connect::Session;
 use super::{NotWritten, Shop};
 use crate::claim::Answer;
 use crate::engine::codes::{time, time_from, words};
-use crate::engine::{ClaimState, Effect, Outcome, sql};
+use crate::engine::{ClaimState, Effect, Outcome};
 use crate::entry::{OutboxRow, Told, ToldRow};
 use crate::id::{CallId, EntryId};
 use crate::revocation::Revocation;
 
 /// How long a claim whose call has not ended is remembered, in seconds: longer than any call takes.
 const RUNNING_SECONDS: u64 = 24 * 3600;
+
+/// Whether what paid for call `$1` is revoked: a row.
+const ANSWER_REVOKED: &str = "SELECT r.kind FROM calls c JOIN accounts a ON a.id = c.account
+    JOIN revocations r ON (r.kind = 0 AND r.subject = a.token) OR (r.kind = 1 AND r.subject = a.owner)
+                       OR (r.kind = 2 AND r.subject = substr(a.token, 1, 4))
+    WHERE c.id = $1 LIMIT 1";
 
 /// Claims a call for this gate, or says what is known of it.
 pub(super) async fn claim(
@@ -53,7 +59,7 @@ pub(super) async fn claim(
         let (status, call): (i32, &[u8]) = (row.try_get(2)?, row.try_get(5)?);
         let status = u16::try_from(status).unwrap_or_default();
         let answer = Answer { status, media: row.try_get(3)?, body: row.try_get(4)? };
-        match session.query(sql::ANSWER_REVOKED, &[&call]).await?.is_empty() {
+        match session.query(ANSWER_REVOKED, &[&call]).await?.is_empty() {
             true => ClaimState::Done(answer),
             false => ClaimState::Revoked,
         }

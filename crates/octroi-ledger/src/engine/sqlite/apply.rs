@@ -8,17 +8,11 @@ use super::super::codes::{AccountKind, TransactionKind, end_code, time};
 use super::super::{AccountId, Command, Effect, EndRow, Entry, HoldRow, Outcome};
 use super::NotApplied;
 use super::house::House;
+use super::settle::{Change, Draft, Unsettled};
 use crate::account::Unit;
 use crate::id::EntryId;
 use crate::limit::{CounterKey, Taken};
 use crate::report::CallEnd;
-
-/// What a batch does to one account.
-#[derive(Clone, Copy, Default)]
-struct Change {
-    balance: i64,
-    held: i64,
-}
 
 /// A call that has ended, as its row says.
 pub(super) struct Ended {
@@ -36,58 +30,73 @@ pub(super) struct Ended {
 pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     pub(super) house: &'c mut House,
-    changes: HashMap<i64, Change>,
+    /// What was unsettled before this transaction.
+    pub(super) unsettled: &'c Unsettled,
+    /// What this transaction changes.
+    draft: Draft,
     /// What is added to a counter, and the account it belongs to where it never starts over.
     counted: HashMap<CounterKey, (i64, i64)>,
     insert_hold: CachedStatement<'c>,
-    delete_hold: CachedStatement<'c>,
+    insert_free_hold: CachedStatement<'c>,
     insert_call: CachedStatement<'c>,
     pub(super) insert_transaction: CachedStatement<'c>,
 }
 
 impl<'c> Batch<'c> {
-    /// Applies `commands` in order. What they do to accounts is summed and written last, where the schema refuses any
-    /// credential below zero, holds counted.
+    /// Applies `commands` in order, in the transaction of `draft`.
     pub(super) fn apply(
         connection: &'c Connection,
         house: &'c mut House,
+        (unsettled, draft): (&'c Unsettled, Draft),
         commands: &[Command<'_>],
-    ) -> Result<Vec<Outcome>, NotApplied> {
-        let mut batch = Self::new(connection, house)?;
+    ) -> Result<(Vec<Outcome>, Draft), NotApplied> {
+        let mut batch = Self::new(connection, house, unsettled, draft)?;
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
             outcomes.push(batch.command(command)?);
         }
-        batch.write_changes()?;
-        Ok(outcomes)
+        Ok((outcomes, batch.write_changes()?))
     }
 
-    /// Voids holds an earlier life left open; their rows are gone already.
+    /// Voids holds an earlier life left open.
     pub(super) fn recover(
         connection: &'c Connection,
         house: &'c mut House,
+        unsettled: &'c Unsettled,
         open: &[(Ended, Vec<Taken>)],
     ) -> Result<(), NotApplied> {
-        let mut batch = Self::new(connection, house)?;
+        let mut batch = Self::new(connection, house, unsettled, unsettled.draft())?;
         for (call, taken) in open {
             batch.ended(call, taken)?;
         }
-        batch.write_changes()
+        batch.write_changes().map(|_| ())
     }
 
-    fn new(connection: &'c Connection, house: &'c mut House) -> rusqlite::Result<Self> {
+    fn new(
+        connection: &'c Connection,
+        house: &'c mut House,
+        unsettled: &'c Unsettled,
+        draft: Draft,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
             house,
-            changes: HashMap::new(),
+            unsettled,
+            draft,
             counted: HashMap::new(),
+            // No account is no row: refused where the account does not bear it. One row of values each, because a statement that might
+            // write several has to be able to be undone by itself.
             insert_hold: connection.prepare_cached(
-                "INSERT INTO holds (id, account, tool, amount, limits) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO begun (id, account, tool, amount, limits)
+                 VALUES (?1, CASE WHEN (SELECT balance FROM balances WHERE id = ?2) >= ?6 THEN ?2 END, ?3, ?4, ?5)",
             )?,
-            delete_hold: connection.prepare_cached("DELETE FROM holds WHERE id = ?1")?,
+            insert_free_hold: connection.prepare_cached(
+                "INSERT INTO begun (id, account, tool, amount, limits) VALUES (?1, ?2, ?3, 0, ?4)",
+            )?,
+            // Once, and refused where the call has not begun.
             insert_call: connection.prepare_cached(
                 "INSERT INTO calls (id, account, tool, held, captured, ended_as, ended_ms, earned_by)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 VALUES (?1, (SELECT account FROM begun WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
             )?,
             insert_transaction: connection.prepare_cached(
                 "INSERT INTO transactions (id, kind, at_ms, source, target, amount) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -116,13 +125,19 @@ impl<'c> Batch<'c> {
         }
     }
 
+    /// Memory has decided it; the balance on disk is asked again.
     fn hold(&mut self, hold: &HoldRow) -> Result<Outcome, NotApplied> {
         let tool = self.house.tool(self.connection, &hold.tool)?;
+        let (id, account) = (hold.id.to_bytes(), hold.account.0);
         let limits = Taken::encode(&hold.taken);
-        self.insert_hold.execute(params![hold.id.to_bytes(), hold.account.0, tool, hold.amount, limits])?;
-        if hold.amount > 0 {
-            self.change(hold.account.0, 0, hold.amount)?;
+        if hold.amount == 0 {
+            self.insert_free_hold.execute(params![id, account, tool, limits])?;
+        } else {
+            let least = self.unsettled.least(&self.draft, account, hold.amount)?;
+            self.insert_hold.execute(params![id, account, tool, hold.amount, limits, least])?;
+            self.draft.change(account, Change { held: hold.amount, ..Change::default() })?;
         }
+        self.draft.last = self.draft.last.max(hold.id);
         for taken in &hold.taken {
             self.count(taken.key, taken.take, hold.account)?;
         }
@@ -131,11 +146,6 @@ impl<'c> Batch<'c> {
 
     fn end(&mut self, row: &EndRow<'_>) -> Result<Outcome, NotApplied> {
         let hold = row.hold;
-        let id = hold.id.to_bytes();
-        if self.delete_hold.execute([id])? == 0 {
-            // It has ended before; this is the second telling after an error whose outcome was unclear.
-            return Ok(Ok(Effect::Written));
-        }
         let tool = self.house.tool(self.connection, &hold.tool)?;
         let ended = Ended {
             id: hold.id,
@@ -147,7 +157,10 @@ impl<'c> Batch<'c> {
             end: row.end,
             at_ms: row.at_ms,
         };
-        self.ended(&ended, &hold.taken)?;
+        if !self.ended(&ended, &hold.taken)? {
+            // It has ended before; this is the second telling after an error whose outcome was unclear.
+            return Ok(Ok(Effect::Written));
+        }
         if let Some(answer) = &row.answer {
             self.keep_answer(hold.id, answer, row.at_ms)?;
         }
@@ -156,38 +169,42 @@ impl<'c> Batch<'c> {
                 .prepare_cached(
                     "INSERT INTO outbox (id, customer, tool, amount, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
-                .execute(params![id, customer, tool, row.captured, time(row.at_ms)])?;
+                .execute(params![hold.id.to_bytes(), customer, tool, row.captured, time(row.at_ms)])?;
         }
         Ok(Ok(Effect::Written))
     }
 
-    /// Writes the row of a call whose hold is gone, and what it does to accounts and limits.
-    pub(super) fn ended(&mut self, call: &Ended, taken: &[Taken]) -> Result<(), NotApplied> {
+    /// Ends a call, and notes what that does to accounts and limits; `false` where it has ended before.
+    fn ended(&mut self, call: &Ended, taken: &[Taken]) -> Result<bool, NotApplied> {
         let account = call.account.0;
         let earned_by = match call.captured {
             0 => 0,
             _ => self.house.account(self.connection, AccountKind::earning(call.unit), call.tool)?,
         };
-        self.insert_call.execute(params![
+        let row = params![
             call.id.to_bytes(),
-            account,
             call.tool,
             call.held,
             call.captured,
             end_code(call.end),
             time(call.at_ms),
-            earned_by,
-        ])?;
+            earned_by
+        ];
+        if self.insert_call.execute(row)? == 0 {
+            return Ok(false);
+        }
+        self.draft.ended += 1;
         if call.held > 0 {
-            self.change(account, -call.captured, -call.held)?;
+            self.draft.change(account, Change { held: -call.held, ..Change::default() })?;
         }
         if call.captured > 0 {
-            self.change(earned_by, call.captured, 0)?;
+            self.draft.ends(call.id, account, -call.captured)?;
+            self.draft.ends(call.id, earned_by, call.captured)?;
         }
         for one in taken {
             self.count(one.key, -one.given_back(call.held, call.captured, call.end), call.account)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Moves `amount` from one account to another.
@@ -208,17 +225,13 @@ impl<'c> Batch<'c> {
             target,
             amount
         ])?;
-        self.change(source, -amount, 0)?;
-        self.change(target, amount, 0)
+        self.change(source, -amount)?;
+        self.change(target, amount)
     }
 
-    /// Notes what is to be added to an account when all commands are applied.
-    pub(super) fn change(&mut self, account: i64, balance: i64, held: i64) -> Result<(), NotApplied> {
-        let change = self.changes.entry(account).or_default();
-        let sums = change.balance.checked_add(balance).zip(change.held.checked_add(held));
-        let Some((balance, held)) = sums else { return Err(NotApplied::Refused) };
-        *change = Change { balance, held };
-        Ok(())
+    /// Notes what is to be added to a balance when all commands are applied.
+    pub(super) fn change(&mut self, account: i64, balance: i64) -> Result<(), NotApplied> {
+        self.draft.change(account, Change { balance, ..Change::default() })
     }
 
     /// Notes what is to be added to a counter when all commands are applied.
@@ -251,16 +264,17 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    fn write_changes(self) -> Result<(), NotApplied> {
+    /// Writes the sums of what the commands did to balances and counters. The schema refuses any credential below zero.
+    fn write_changes(mut self) -> Result<Draft, NotApplied> {
         self.write_counted()?;
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE accounts SET balance = balance + ?2, held = held + ?3 WHERE id = ?1")?;
-        for (account, change) in self.changes {
-            if update.execute(params![account, change.balance, change.held])? != 1 {
+        let mut update =
+            self.connection.prepare_cached("UPDATE balances SET balance = balance + ?2 WHERE id = ?1")?;
+        for (account, change) in &mut self.draft.changes {
+            let sum = std::mem::take(&mut change.balance);
+            if sum != 0 && update.execute([*account, sum])? != 1 {
                 return Err(NotApplied::Refused);
             }
         }
-        Ok(())
+        Ok(self.draft)
     }
 }

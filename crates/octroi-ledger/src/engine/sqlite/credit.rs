@@ -3,11 +3,11 @@
 use octroi_l402::{PaymentHash, TokenId};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::codes::{AccountKind, TransactionKind, time, unit_code};
+use super::super::codes::{AccountKind, TransactionKind, time, time_from, unit_code};
 use super::super::{AccountState, Effect, Outcome};
 use super::NotApplied;
 use super::apply::Batch;
-use super::rows::{ACCOUNT_COLUMNS, account_state};
+use super::rows::account_state;
 use crate::account::{MAX_AMOUNT, Unit};
 use crate::entry::{Credited, Quote, Settlement, Voucher, Work};
 use crate::error::LedgerError;
@@ -182,44 +182,67 @@ impl Batch<'_> {
         credit: &Credit,
         holder: &Holder,
     ) -> Result<Result<AccountState, LedgerError>, NotApplied> {
-        let known: Option<(i64, i64)> = self
-            .connection
-            .prepare_cached("SELECT id, unit FROM accounts WHERE token = ?1")?
-            .query_row([holder.token.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let unit = unit_code(credit.unit);
-        let account: i64 = match known {
-            Some((_, other)) if other != unit => return Ok(Err(LedgerError::OtherUnit(credit.unit))),
-            Some((account, _)) => account,
-            None => self
-                .connection
-                .prepare_cached(
-                    "INSERT INTO accounts (kind, unit, token, owner, created_at) VALUES (0, ?1, ?2, ?3, ?4) RETURNING id",
-                )?
-                .query_row(
-                    params![unit, holder.token.as_bytes(), holder.owner, time(credit.at_ms / 1_000)],
-                    |row| row.get(0),
-                )?,
+        let Some(mut account) = self.holder(credit, holder)? else {
+            return Ok(Err(LedgerError::OtherUnit(credit.unit)));
         };
         // Written at once, unlike other changes, so that the next command finds it.
-        let state = self
+        account.balance = self
             .connection
-            .prepare_cached(&format!(
-                "UPDATE accounts SET balance = balance + ?2, expires_at = max(expires_at, ?3) WHERE id = ?1
-                 RETURNING {ACCOUNT_COLUMNS}"
-            ))?
-            .query_row(params![account, credit.amount, holder.expires_at], account_state)?;
+            .prepare_cached(
+                "INSERT INTO balances (id, house, balance) VALUES (?1, 0, ?2)
+                 ON CONFLICT (id) DO UPDATE SET balance = balance + excluded.balance RETURNING balance",
+            )?
+            .query_row([account.id.0, credit.amount], |row| row.get(0))?;
         let row = params![
             credit.id.to_bytes(),
             credit.kind as i64,
             time(credit.at_ms),
             credit.source,
-            account,
+            account.id.0,
             credit.amount
         ];
         self.insert_transaction.execute(row)?;
-        self.change(credit.source, -credit.amount, 0)?;
-        Ok(Ok(state))
+        self.change(credit.source, -credit.amount)?;
+        Ok(Ok(self.unsettled.correct(account)))
+    }
+
+    /// Whose account it is, opened where it is not, and good for as long as the credential; `None` where it counts in another unit.
+    fn holder(&self, credit: &Credit, holder: &Holder) -> Result<Option<AccountState>, NotApplied> {
+        let token = holder.token.as_bytes();
+        let known: Option<AccountState> = self
+            .connection
+            .prepare_cached("SELECT id, token, owner, unit, 0, 0, expires_at FROM holders WHERE token = ?1")?
+            .query_row([token], account_state)
+            .optional()?;
+        let Some(known) = known else {
+            let new = self
+                .connection
+                .prepare_cached(
+                    "INSERT INTO holders (kind, unit, token, owner, created_at, expires_at) VALUES (0, ?1, ?2, ?3, ?4, ?5)
+                     RETURNING id, token, owner, unit, 0, 0, expires_at",
+                )?
+                .query_row(
+                    params![
+                        unit_code(credit.unit),
+                        token,
+                        holder.owner,
+                        time(credit.at_ms / 1_000),
+                        holder.expires_at
+                    ],
+                    account_state,
+                )?;
+            return Ok(Some(new));
+        };
+        if known.unit != credit.unit {
+            return Ok(None);
+        }
+        let later = time_from(holder.expires_at);
+        if later > known.expires_at {
+            self.connection
+                .prepare_cached("UPDATE holders SET expires_at = ?2 WHERE id = ?1")?
+                .execute([known.id.0, holder.expires_at])?;
+        }
+        Ok(Some(AccountState { expires_at: known.expires_at.max(later), ..known }))
     }
 
     fn is_credited(&self, hash: &PaymentHash) -> rusqlite::Result<bool> {

@@ -39,15 +39,20 @@ impl House {
         let key = params![kind as i64, unit, tool];
         connection
             .prepare_cached(
-                "INSERT INTO accounts (kind, unit, tool, created_at) VALUES (?1, ?2, ?3, unixepoch())
+                "INSERT INTO holders (kind, unit, tool, created_at) VALUES (?1, ?2, ?3, unixepoch())
                  ON CONFLICT DO NOTHING",
             )?
             .execute(key)?;
-        let id = connection
+        let id: i64 = connection
             .prepare_cached(
-                "SELECT id FROM accounts WHERE kind = ?1 AND unit = ?2 AND tool = ?3 AND kind <> 0",
+                "SELECT id FROM holders WHERE kind = ?1 AND unit = ?2 AND tool = ?3 AND kind <> 0",
             )?
             .query_row(key, |row| row.get(0))?;
+        connection
+            .prepare_cached(
+                "INSERT INTO balances (id, house, balance) VALUES (?1, 1, 0) ON CONFLICT DO NOTHING",
+            )?
+            .execute([id])?;
         Ok(*vacant.insert(id))
     }
 

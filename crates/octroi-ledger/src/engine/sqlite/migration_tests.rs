@@ -5,9 +5,12 @@ use std::path::Path;
 use octroi_l402::TokenId;
 use rusqlite::Connection;
 
+use super::Sizes;
 use super::open::{open, open_reader};
 use crate::error::OpenError;
 use crate::{Reader, Store};
+
+const SIZES: Sizes = Sizes { wal_bytes: 1_000_000, settle_after: 1 };
 
 /// A ledger as the first schema wrote it: a payment of 9,000, a call charged 3,000 and one given back, a call under way.
 fn first_schema(path: &Path) {
@@ -36,7 +39,7 @@ fn a_ledger_of_the_first_schema_keeps_all_its_money() {
     let path = dir.path().join("octroi.db");
     first_schema(&path);
     assert!(matches!(open_reader(&path), Err(OpenError::Older { found: 1, .. })));
-    let opened = open(&path, 1_000_000).unwrap();
+    let opened = open(&path, SIZES).unwrap();
     assert_eq!((opened.recovery.voided, opened.recovery.msat), (1, 1_000));
     drop(opened);
     let reader = Reader::open(&Store::sqlite(path)).unwrap();

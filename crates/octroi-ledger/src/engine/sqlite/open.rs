@@ -11,7 +11,8 @@ use super::super::AccountId;
 use super::super::codes::unit_from;
 use super::apply::{Batch, Ended};
 use super::house::House;
-use super::{NotApplied, SqliteEngine};
+use super::settle::Unsettled;
+use super::{NotApplied, Sizes, SqliteEngine};
 use crate::account::Unit;
 use crate::entry::Recovery;
 use crate::error::OpenError;
@@ -23,12 +24,13 @@ use crate::revocation::{Revocation, Revoked};
 /// `octr`, in the file's header: what kind of database it is.
 const APPLICATION_ID: i64 = 0x6f63_7472;
 /// Each brings a ledger one schema forward; the first makes it.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
+    include_str!("schema/0006.sql"),
 ];
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
@@ -53,7 +55,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens the ledger for writing.
-pub(crate) fn open(path: &Path, wal_bytes: u64) -> Result<Opened, OpenError> {
+pub(crate) fn open(path: &Path, sizes: Sizes) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
     // SQLite gives its log the mode of the file.
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -76,7 +78,7 @@ pub(crate) fn open(path: &Path, wal_bytes: u64) -> Result<Opened, OpenError> {
     connection.execute("UPDATE outbox SET next_at = 0 WHERE state = 0 AND next_at <> 0", [])?;
     let last_id = last_id(&connection)?;
     let revoked = revoked(&connection)?;
-    let engine = SqliteEngine::new(connection, house, lock, wal_bytes);
+    let engine = SqliteEngine::new(connection, house, lock, sizes);
     Ok(Opened { engine, last_id, revoked, recovery })
 }
 
@@ -168,19 +170,20 @@ fn migrate_from(connection: &mut Connection, found: i64) -> Result<(), OpenError
     Ok(())
 }
 
-/// Voids every open hold: whether its reply was delivered cannot be known, so the payer has the benefit.
+/// Settles what is unsettled, and voids every open hold: whether its reply was delivered cannot be known, so the payer has the
+/// benefit.
 fn recover(connection: &mut Connection, house: &mut House) -> Result<Recovery, OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    settle(&transaction)?;
     let open: Vec<(Ended, Vec<Taken>)> = {
         let mut statement = transaction.prepare(
             "SELECT h.id, h.account, coalesce(a.unit, 0), h.tool, h.amount, h.limits
-             FROM holds h LEFT JOIN accounts a ON a.id = h.account",
+             FROM holds h LEFT JOIN holders a ON a.id = h.account",
         )?;
         statement.query_map([], open_hold)?.collect::<Result<_, _>>()?
     };
     let mut recovery = Recovery::default();
     if !open.is_empty() {
-        transaction.execute_batch("DELETE FROM holds")?;
         for (hold, _) in &open {
             recovery.voided += 1;
             match hold.unit {
@@ -188,13 +191,34 @@ fn recover(connection: &mut Connection, house: &mut House) -> Result<Recovery, O
                 Unit::Call => recovery.calls += hold.held,
             }
         }
-        Batch::recover(&transaction, house, &open).map_err(|error| match error {
+        let settled = Unsettled::nothing(usize::MAX);
+        Batch::recover(&transaction, house, &settled, &open).map_err(|error| match error {
             NotApplied::Broken(error) => OpenError::Sqlite(error),
             NotApplied::Refused => OpenError::Inconsistent,
         })?;
     }
+    // All of them have ended, and nothing they have moved is missing from a balance.
+    transaction.execute_batch(
+        "DELETE FROM begun; UPDATE settling SET upto = zeroblob(16), below = 0 WHERE below <> 0",
+    )?;
     transaction.commit()?;
     Ok(recovery)
+}
+
+/// Brings all balances up to date.
+fn settle(connection: &Connection) -> Result<(), OpenError> {
+    let mut sums = connection.prepare("SELECT account, sum(amount) FROM unsettled GROUP BY account")?;
+    let sums: Vec<(i64, i64)> =
+        sums.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut update = connection.prepare("UPDATE balances SET balance = balance + ?2 WHERE id = ?1")?;
+    for (account, sum) in sums {
+        match update.execute([account, sum]).map_err(NotApplied::from) {
+            Ok(1) => {}
+            Ok(_) | Err(NotApplied::Refused) => return Err(OpenError::Inconsistent),
+            Err(NotApplied::Broken(error)) => return Err(OpenError::Sqlite(error)),
+        }
+    }
+    Ok(())
 }
 
 fn open_hold(row: &Row<'_>) -> rusqlite::Result<(Ended, Vec<Taken>)> {
@@ -224,7 +248,7 @@ fn revoked(connection: &Connection) -> rusqlite::Result<Revoked> {
 fn last_id(connection: &Connection) -> rusqlite::Result<EntryId> {
     let last: Option<[u8; 16]> = connection.query_row(
         "SELECT max(id) FROM (SELECT max(id) AS id FROM transactions UNION ALL SELECT max(id) FROM calls
-             UNION ALL SELECT max(id) FROM holds)",
+             UNION ALL SELECT max(id) FROM begun)",
         [],
         |row| row.get(0),
     )?;

@@ -5,17 +5,22 @@ use std::path::Path;
 use octroi_l402::{Msat, PaymentHash, TokenId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::codes::{time, time_from, unit_code};
-use super::super::{AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, OWNER_BEARERS};
-use super::rows::{ACCOUNT_COLUMNS, account_state};
-use crate::account::AccountRef;
+use super::super::codes::{time, time_from};
+use super::super::{AccountId, AccountState, LoadRequest, Loaded, NOBODY, OWNER_ACCOUNTS, OWNER_BEARERS};
+use super::rows::{ACCOUNTS, account_state};
+use super::settle::Unsettled;
+use crate::account::{AccountRef, Unit};
 use crate::entry::{Quote, QuoteState};
 use crate::limit::CounterKey;
 
 /// What is stored of accounts and counters.
-pub(super) fn load(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Loaded> {
+pub(super) fn load(
+    connection: &Connection,
+    unsettled: &Unsettled,
+    request: &LoadRequest,
+) -> rusqlite::Result<Loaded> {
     Ok(Loaded {
-        accounts: accounts(connection, request)?,
+        accounts: accounts(connection, unsettled, request)?,
         counters: counters(connection, &request.counters)?,
     })
 }
@@ -33,29 +38,39 @@ fn counters(connection: &Connection, keys: &[CounterKey]) -> rusqlite::Result<Ve
         .collect()
 }
 
-fn accounts(connection: &Connection, request: &LoadRequest) -> rusqlite::Result<Vec<AccountState>> {
+fn accounts(
+    connection: &Connection,
+    unsettled: &Unsettled,
+    request: &LoadRequest,
+) -> rusqlite::Result<Vec<AccountState>> {
     let owner = match request.account {
         AccountRef::Token(token) => {
-            let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE token = ?1");
-            return connection.prepare_cached(&sql)?.query_map([token.as_bytes()], account_state)?.collect();
+            let sql = format!("{ACCOUNTS} WHERE p.token = ?1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let found = statement.query_row([token.as_bytes()], account_state).optional()?;
+            return Ok(found.into_iter().map(|account| unsettled.correct(account)).collect());
         }
         AccountRef::Owner(owner) => owner,
         AccountRef::Nobody => return Ok(Vec::new()),
     };
-    let sql = format!(
-        "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE owner = ?1 AND balance > held ORDER BY id LIMIT {OWNER_ACCOUNTS}"
-    );
-    let mut found: Vec<AccountState> =
-        connection.prepare_cached(&sql)?.query_map([owner], account_state)?.collect::<Result<_, _>>()?;
+    // What is on disk is never less than what is left, so these are all that can have something, and some more.
+    let sql = format!("{ACCOUNTS} WHERE p.owner = ?1 AND p.id > ?2 AND b.balance > 0 ORDER BY p.id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut left = |after: AccountId, most: usize, unit: Option<Unit>, least: i64| {
+        let rows = statement.query_map(params![owner, after.0], account_state)?;
+        rows.map(|row| row.map(|account| unsettled.correct(account)))
+            .filter(|row| {
+                row.as_ref().map_or(true, |account| {
+                    account.balance - account.held >= least && unit.is_none_or(|unit| unit == account.unit)
+                })
+            })
+            .take(most)
+            .collect::<rusqlite::Result<Vec<AccountState>>>()
+    };
+    let mut found = left(NOBODY, OWNER_ACCOUNTS, None, 1)?;
     if let (OWNER_ACCOUNTS, Some(last)) = (found.len(), found.last()) {
         // So many small rests that not all are kept: those after them that can bear this hold must not be missed.
-        let sql = format!(
-            "SELECT {ACCOUNT_COLUMNS} FROM accounts
-             WHERE owner = ?1 AND id > ?2 AND unit = ?3 AND balance - held >= max(?4, 1) ORDER BY id LIMIT {OWNER_BEARERS}"
-        );
-        let key = params![owner, last.id.0, unit_code(request.unit), request.amount];
-        let bearers: Vec<AccountState> =
-            connection.prepare_cached(&sql)?.query_map(key, account_state)?.collect::<Result<_, _>>()?;
+        let bearers = left(last.id, OWNER_BEARERS, Some(request.unit), request.amount.max(1))?;
         found.extend(bearers);
     }
     Ok(found)
@@ -73,7 +88,7 @@ pub(super) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Op
 pub(super) fn quote_state(connection: &Connection, hash: &PaymentHash) -> rusqlite::Result<QuoteState> {
     let credited: Option<Option<[u8; 32]>> = connection
         .prepare_cached(
-            "SELECT a.token FROM credits c JOIN accounts a ON a.id = c.account WHERE c.payment_hash = ?1",
+            "SELECT a.token FROM credits c JOIN holders a ON a.id = c.account WHERE c.payment_hash = ?1",
         )?
         .query_row([hash.as_bytes()], |row| row.get(0))
         .optional()?;

@@ -6,8 +6,9 @@ use rusqlite::Row;
 use super::super::codes::{time_from, unit_from};
 use super::super::{AccountId, AccountState};
 
-/// The columns [`account_state`] reads.
-pub(super) const ACCOUNT_COLUMNS: &str = "id, token, owner, unit, balance, held, expires_at";
+/// Accounts, as [`account_state`] reads them: with their balances on disk, and without what open holds keep.
+pub(super) const ACCOUNTS: &str = "SELECT p.id, p.token, p.owner, p.unit, b.balance, 0, p.expires_at
+    FROM holders p JOIN balances b ON b.id = p.id";
 
 pub(super) fn account_state(row: &Row<'_>) -> rusqlite::Result<AccountState> {
     Ok(AccountState {

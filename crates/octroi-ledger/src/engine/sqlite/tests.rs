@@ -13,7 +13,7 @@ use crate::{Reader, Store};
 const BOUND: u64 = 200_000;
 
 fn engine(dir: &Path) -> SqliteEngine {
-    open(&dir.join("octroi.db"), BOUND).unwrap().engine
+    open(&dir.join("octroi.db"), Sizes { wal_bytes: BOUND, settle_after: 1 }).unwrap().engine
 }
 
 fn gift(n: u8) -> Entry {
