@@ -47,10 +47,28 @@ const FEE_MAX: Msat = Msat::new(10_000);
 const PAYMENT_WAIT: Duration = Duration::from_secs(60);
 
 /// What callers waited, in nanoseconds, sorted.
-struct Row {
-    name: String,
-    waits: Vec<u64>,
-    per_second: Option<f64>,
+type Waits = Vec<u64>;
+
+/// What was measured.
+struct Report {
+    challenges: Vec<Challenges>,
+    paid: Vec<Paid>,
+}
+
+/// Challenges with one kind of node.
+struct Challenges {
+    backend: &'static str,
+    /// Each invoice made when it was asked for.
+    asked: Waits,
+    /// Invoices made ahead.
+    ahead: Waits,
+}
+
+/// Calls that were each paid for.
+struct Paid {
+    callers: usize,
+    waits: Waits,
+    per_second: f64,
 }
 
 /// Measures, prints the table, and writes it beside the others.
@@ -63,36 +81,52 @@ pub(crate) fn run() -> Measured {
         .enable_all()
         .build()
         .map_err(Failure::of("the nodes' runtime"))?;
-    let rows = runtime.block_on(measure(&profile.join("octroi")))?;
-    let text = table(&rows);
+    let report = runtime.block_on(measure(&profile.join("octroi")))?;
+    let text = table(&report);
     fs::write(folder.join("lightning.md"), &text).map_err(Failure::of("lightning.md"))?;
     println!("{text}");
     Ok(())
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(report: &Report) -> String {
+    let ms = |waits: &Waits, share| percentile(waits, share) as f64 / 1e6;
     let mut out = format!(
         "# Lightning, measured\n\nOf nodes outside the gate every answer takes {} ms longer.\n\n\
-         | | p50 ms | p99 ms | per second |\n|---|---:|---:|---:|\n",
+         | challenge | asked for: p50 ms | p99 ms | made ahead: p50 ms | p99 ms | times as fast (p50) |\n\
+         |---|---:|---:|---:|---:|---:|\n",
         LATENCY.as_millis()
     );
-    for row in rows {
-        let ms = |share| percentile(&row.waits, share) as f64 / 1e6;
-        let rate = row.per_second.map_or_else(String::new, |rate| format!("{rate:.1}"));
+    for Challenges { backend, asked, ahead } in &report.challenges {
+        let times = ms(asked, 0.5) / ms(ahead, 0.5).max(f64::MIN_POSITIVE);
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "| {} | {:.2} | {:.2} | {rate} |", row.name, ms(0.5), ms(0.99));
+        let _ = writeln!(
+            out,
+            "| `{backend}` | {:.2} | {:.2} | {:.2} | {:.2} | {times:.0} |",
+            ms(asked, 0.5),
+            ms(asked, 0.99),
+            ms(ahead, 0.5),
+            ms(ahead, 0.99),
+        );
+    }
+    out.push_str("\n| challenge, payment and call | per second | p50 ms | p99 ms |\n|---|---:|---:|---:|\n");
+    for Paid { callers, waits, per_second } in &report.paid {
+        let (p50, p99) = (ms(waits, 0.5), ms(waits, 0.99));
+        let _ = writeln!(
+            out,
+            "| `embedded`, callers at once: {callers} | {per_second:.1} | {p50:.0} | {p99:.0} |"
+        );
     }
     out
 }
 
-async fn measure(binary: &Path) -> Measured<Vec<Row>> {
+async fn measure(binary: &Path) -> Measured<Report> {
     let upstream = Upstream::start()?;
-    let mut rows = Vec::new();
-    for backend in ["lnd", "cln", "phoenixd", "lnbits", "lnurl"] {
-        for ready in [0, READY] {
-            eprintln!("octroi-bench: challenges, {backend}, {ready} ready");
-            rows.push(outside(binary, &upstream, backend, ready).await?);
-        }
+    let mut report = Report { challenges: Vec::new(), paid: Vec::new() };
+    for backend in ["lnd", "cln", "cln socket", "phoenixd", "lnbits", "nwc", "lnurl"] {
+        eprintln!("octroi-bench: challenges, {backend}");
+        let asked = outside(binary, &upstream, backend, 0).await?;
+        let ahead = outside(binary, &upstream, backend, READY).await?;
+        report.challenges.push(Challenges { backend, asked, ahead });
     }
     let store = StoreDir::temporary().map_err(Failure::of("a folder for the nodes"))?;
     let payer = Payer::start(store).await.map_err(Failure::of("the payer"))?;
@@ -103,23 +137,28 @@ async fn measure(binary: &Path) -> Measured<Vec<Row>> {
         free_address()?,
         payer.id()
     );
+    let mut waits = Vec::new();
     for ready in [0, READY] {
         eprintln!("octroi-bench: challenges, embedded, {ready} ready");
         let gate = Gate::start(binary, payer.store.path(), upstream.address, &lines, ready)?;
         gate.channel_of(&payer).await?;
-        rows.push(challenges(&gate, "embedded", ready).await?);
+        waits.push(challenges(&gate, ready).await?);
         if ready > 0 {
             for payers in PAYERS {
                 eprintln!("octroi-bench: paid calls, {payers} at once");
-                rows.push(paid_calls(&gate, &payer.node, payers).await?);
+                report.paid.push(paid_calls(&gate, &payer.node, payers).await?);
             }
         }
     }
-    Ok(rows)
+    if let (Some(ahead), Some(asked)) = (waits.pop(), waits.pop()) {
+        report.challenges.push(Challenges { backend: "embedded", asked, ahead });
+    }
+    payer.node.stop().await;
+    Ok(report)
 }
 
 /// Challenges of a gate whose node is another program.
-async fn outside(binary: &Path, upstream: &Upstream, backend: &str, ready: usize) -> Measured<Row> {
+async fn outside(binary: &Path, upstream: &Upstream, backend: &str, ready: usize) -> Measured<Waits> {
     let store = StoreDir::temporary().map_err(Failure::of("a folder for the nodes"))?;
     let Pair { payee, payer } = Pair::start(store).await.map_err(Failure::of("the nodes"))?;
     let row = challenges_of(binary, upstream, backend, ready, &payee, payer.store.path()).await;
@@ -136,22 +175,27 @@ async fn challenges_of(
     ready: usize,
     payee: &Arc<EmbeddedNode>,
     folder: &Path,
-) -> Measured<Row> {
+) -> Measured<Waits> {
     let failed = "the node's API";
     let payee = Arc::clone(payee);
     if backend == "phoenixd" {
-        // Its API is the wallet's of the testkit, and is as fast as it is.
         let password = Password::new("of the benchmark");
         let api = wallet_api::serve(payee, &password).await.map_err(Failure::of(failed))?;
-        let lines =
-            format!("backend = \"phoenixd\"\nurl = \"{}\"\npassword = \"{}\"\n", api.url, password.reveal());
-        let gate = Gate::start(binary, folder, upstream.address, &lines, ready)?;
-        return challenges(&gate, "phoenixd (no latency added)", ready).await;
+        let lines = format!("url = \"{}\"\npassword = \"{}\"\n", api.url, password.reveal());
+        let gate = Gate::of(binary, folder, upstream, backend, &lines, ready)?;
+        api.faults.slow_down(LATENCY);
+        return challenges(&gate, ready).await;
     }
+    let socket = folder.join("lightning-rpc");
     let api = match backend {
         "lnd" => node_apis::lnd(payee).await,
         "cln" => node_apis::clnrest(payee).await,
+        "cln socket" => node_apis::cln_socket(payee, socket.clone()).await,
         "lnbits" => node_apis::lnbits(payee).await,
+        "nwc" => {
+            let connected = node_apis::nwc::connect(payee, &node_apis::nwc::Terms::default()).await;
+            connected.map(node_apis::nwc::Connection::into_api)
+        }
         _ => node_apis::lnurl(payee).await,
     };
     let api = api.map_err(Failure::of(failed))?;
@@ -161,17 +205,18 @@ async fn challenges_of(
     let lines = match backend {
         "lnd" => format!("url = \"{url}\"\nmacaroon = \"{secret}\"\ntls_cert = \"{pinned}\"\n"),
         "cln" => format!("url = \"{url}\"\nrune = \"{secret}\"\ntls_cert = \"{pinned}\"\n"),
+        "cln socket" => format!("socket = \"{}\"\n", socket.display()),
         "lnbits" => format!("url = \"{url}\"\nkey = \"{secret}\"\n"),
+        "nwc" => format!("connection = \"{secret}\"\n"),
         _ => format!("address = \"{url}\"\n"),
     };
-    let gate =
-        Gate::start(binary, folder, upstream.address, &format!("backend = \"{backend}\"\n{lines}"), ready)?;
+    let gate = Gate::of(binary, folder, upstream, backend, &lines, ready)?;
     api.faults.slow_down(LATENCY);
-    challenges(&gate, backend, ready).await
+    challenges(&gate, ready).await
 }
 
 /// What callers without anything wait for their 402.
-async fn challenges(gate: &Gate, backend: &str, ready: usize) -> Measured<Row> {
+async fn challenges(gate: &Gate, ready: usize) -> Measured<Waits> {
     let ask = request(PAID, None);
     let mut connection = Connection::open(gate.address).await?;
     // The first wish of a price is not in stock.
@@ -189,12 +234,11 @@ async fn challenges(gate: &Gate, backend: &str, ready: usize) -> Measured<Row> {
         }
     }
     waits.sort_unstable();
-    let made = if ready > 0 { "made ahead" } else { "made when asked for" };
-    Ok(Row { name: format!("challenge, {backend}, {made}"), waits, per_second: None })
+    Ok(waits)
 }
 
 /// Calls that are each paid for: challenge, payment, call.
-async fn paid_calls(gate: &Gate, payer: &Arc<EmbeddedNode>, at_once: usize) -> Measured<Row> {
+async fn paid_calls(gate: &Gate, payer: &Arc<EmbeddedNode>, at_once: usize) -> Measured<Paid> {
     let mut callers = JoinSet::new();
     let start = Instant::now();
     for _ in 0..at_once {
@@ -224,8 +268,7 @@ async fn paid_calls(gate: &Gate, payer: &Arc<EmbeddedNode>, at_once: usize) -> M
     }
     let per_second = waits.len() as f64 / start.elapsed().as_secs_f64();
     waits.sort_unstable();
-    let name = format!("challenge, payment and call, embedded, {at_once} callers");
-    Ok(Row { name, waits, per_second: Some(per_second) })
+    Ok(Paid { callers: at_once, waits, per_second })
 }
 
 /// Macaroon and invoice of a 402.
@@ -246,6 +289,19 @@ struct Gate {
 }
 
 impl Gate {
+    /// In front of a node that is another program.
+    fn of(
+        binary: &Path,
+        dir: &Path,
+        upstream: &Upstream,
+        backend: &str,
+        lines: &str,
+        ready: usize,
+    ) -> Measured<Self> {
+        let kind = backend.split(' ').next().unwrap_or(backend);
+        Self::start(binary, dir, upstream.address, &format!("backend = \"{kind}\"\n{lines}"), ready)
+    }
+
     fn start(binary: &Path, dir: &Path, upstream: SocketAddr, node: &str, ready: usize) -> Measured<Self> {
         let file = dir.join("gate.toml");
         let ledger = dir.join(format!("octroi-{ready}.db"));

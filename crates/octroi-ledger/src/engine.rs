@@ -212,6 +212,8 @@ pub(crate) enum ClaimState {
 #[derive(Debug)]
 pub(crate) enum Question {
     Cursor(String),
+    /// Of all nodes of a kind.
+    Cursors(String),
     Quote(PaymentHash),
 }
 
@@ -219,6 +221,7 @@ pub(crate) enum Question {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Cursor(Option<String>),
+    Cursors(Vec<String>),
     Quote(QuoteState),
 }
 

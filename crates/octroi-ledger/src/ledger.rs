@@ -155,7 +155,19 @@ impl Ledger {
     pub async fn settlement_cursor(&self, node: &str) -> Result<Option<String>, LedgerError> {
         match self.inner.shared.ask(Question::Cursor(node.to_owned())).await? {
             Reply::Cursor(cursor) => Ok(cursor),
-            Reply::Quote(_) => Err(misfit()),
+            _ => Err(misfit()),
+        }
+    }
+
+    /// The same for every node of a kind: of those that are called `kind`, a colon, and more, and of the one that is called `kind`,
+    /// as in ledgers of before nodes had names of their own.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn settlement_cursors(&self, kind: &str) -> Result<Vec<String>, LedgerError> {
+        match self.inner.shared.ask(Question::Cursors(kind.to_owned())).await? {
+            Reply::Cursors(cursors) => Ok(cursors),
+            _ => Err(misfit()),
         }
     }
 
@@ -374,7 +386,7 @@ impl Ledger {
     pub async fn quote(&self, payment_hash: &PaymentHash) -> Result<QuoteState, LedgerError> {
         match self.inner.shared.ask(Question::Quote(*payment_hash)).await? {
             Reply::Quote(state) => Ok(state),
-            Reply::Cursor(_) => Err(misfit()),
+            _ => Err(misfit()),
         }
     }
 

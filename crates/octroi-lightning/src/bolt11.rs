@@ -78,6 +78,21 @@ pub fn decode(text: &str) -> Result<Decoded, DecodeError> {
     })
 }
 
+/// The network that an invoice names at its head, as [`Decoded::network`] has it; nothing else of it is read.
+#[must_use]
+pub fn network(text: &str) -> Option<&'static str> {
+    // Longer names first: they begin with the shorter ones (BOLT 11, "Human-Readable Part").
+    let names = [
+        ("lnbcrt", "regtest"),
+        ("lnsb", "regtest"),
+        ("lntbs", "signet"),
+        ("lntb", "testnet"),
+        ("lnbc", "bitcoin"),
+    ];
+    let begins = |head: &str| text.get(..head.len()).is_some_and(|given| given.eq_ignore_ascii_case(head));
+    names.into_iter().find(|(head, _)| begins(head)).map(|(_, name)| name)
+}
+
 /// The invoice itself, for the adapters of this crate.
 pub(crate) fn parse(text: &str) -> Result<Bolt11Invoice, DecodeError> {
     const SCHEME: &str = "lightning:";
@@ -133,6 +148,14 @@ mod tests {
         };
         assert_eq!(decode(TEST_INVOICE), Ok(expected.clone()));
         assert_eq!(decode(&format!(" LIGHTNING:{} ", TEST_INVOICE.to_uppercase())), Ok(expected.clone()));
+        assert_eq!(
+            (network(TEST_INVOICE), network("lnbcrt1"), network("ln")),
+            (Some("bitcoin"), Some("regtest"), None)
+        );
+        assert_eq!(
+            (network("LNTBS1"), network("lntb1"), network("é")),
+            (Some("signet"), Some("testnet"), None)
+        );
         assert!(expected.is_expired(1_496_314_718) && !expected.is_expired(1_496_314_717));
     }
 

@@ -14,6 +14,8 @@ pub mod cln;
 pub mod embedded;
 mod error;
 mod feed;
+pub mod invariants;
+mod known;
 pub mod lnbits;
 pub mod lnd;
 pub mod lnurl;
@@ -39,4 +41,5 @@ pub use node::{
 };
 pub use password::Password;
 pub use powers::{Power, Powers};
+pub use queue::latest_cursor;
 pub use treasury::{ChannelRequest, Treasury, Withdrawal};

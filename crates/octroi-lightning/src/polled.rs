@@ -11,7 +11,8 @@ use octroi_l402::PaymentHash;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::queue::{Arrival, Queue, settled_at};
+use crate::node::unix_now;
+use crate::queue::{Arrival, Place, Queue};
 use crate::{NodeError, Settled, Settlement};
 
 /// How far back each question reaches behind the latest known arrival, in milliseconds.
@@ -103,14 +104,18 @@ impl Polled {
     /// Takes over what is new; whether anything was.
     pub(crate) async fn poll(&self, list: &impl Arrivals, after: Option<&str>) -> Result<bool, NodeError> {
         let latest = self.known.lock().latest;
+        // A time that has not come yet is a clock's mistake: with it, nothing would be found until then.
+        let now = unix_now().saturating_mul(1000);
         // In a new run of the process the ledger's cursor says where the last one stood.
-        let latest = latest.unwrap_or_else(|| after.and_then(settled_at).unwrap_or(0).saturating_mul(1000));
+        let latest = latest.unwrap_or_else(|| {
+            after.and_then(Place::parse).map_or(0, |last| last.settled_at.saturating_mul(1000).min(now))
+        });
         let arrivals = list.since(latest.saturating_sub(OVERLAP_MS)).await?;
         let mut new = false;
         let mut known = self.known.lock();
         let mut latest = latest;
         for (arrival, arrived_ms) in arrivals {
-            latest = latest.max(arrived_ms);
+            latest = latest.max(arrived_ms.min(now));
             if known.recent.insert(arrival.payment_hash, arrived_ms).is_none() {
                 self.queue.push(arrival);
                 new = true;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use octroi_l402::{Msat, PaymentHash};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::node::msat;
 use crate::{Settled, Settlement};
 
 /// What arrived.
@@ -23,6 +26,18 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
+    /// What arrived, where it makes sense: more than nothing, and no more than there is. What a node says beyond that could be
+    /// booked nowhere, and would stand in the way of what comes after it.
+    pub(crate) fn new(
+        payment_hash: PaymentHash,
+        amount_msat: u64,
+        settled_at: u64,
+        mark: u64,
+    ) -> Option<Self> {
+        let amount = msat(amount_msat).filter(|amount| *amount > Msat::ZERO)?;
+        Some(Self { payment_hash, amount, settled_at, mark })
+    }
+
     /// As a list of the past says it.
     pub(crate) const fn settled(&self) -> Settled {
         Settled { payment_hash: self.payment_hash, amount: self.amount, settled_at: self.settled_at }
@@ -31,7 +46,7 @@ impl Arrival {
 
 /// Settlements in memory, with positions counted anew in every run of the process.
 ///
-/// A cursor is `run.position.mark.settled_at`. One of another run says nothing about this one's positions, so all that
+/// A cursor is `run.position.mark.settled_at.payment_hash`. One of another run says nothing about this one's positions, so all that
 /// waits is given out again: at least once, never less.
 pub(crate) struct Queue {
     run: String,
@@ -87,7 +102,8 @@ impl Queue {
         let waiting = self.waiting.lock();
         let (position, arrival) = waiting.by_position.range(from..).next()?;
         let &Arrival { payment_hash, amount, settled_at, mark } = arrival;
-        let cursor = format!("{}.{position}.{mark}.{settled_at}", self.run);
+        let hash = URL_SAFE_NO_PAD.encode(payment_hash.as_bytes());
+        let cursor = format!("{}.{position}.{mark}.{settled_at}.{hash}", self.run);
         Some(Settlement { payment_hash, amount, settled_at, cursor })
     }
 
@@ -98,17 +114,57 @@ impl Queue {
     }
 }
 
-/// When the settlement of a cursor settled, whichever run gave it out.
-pub(crate) fn settled_at(cursor: &str) -> Option<u64> {
-    cursor.rsplit_once('.')?.1.parse().ok()
+/// Where a settlement stands at its node, whichever run gave it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The node's own number of it; `None` in the oldest cursors.
+    pub(crate) mark: Option<u64>,
+    /// When it settled, in seconds since the Unix epoch.
+    pub(crate) settled_at: u64,
+    /// Whose it is; `None` in older cursors.
+    pub(crate) payment_hash: Option<PaymentHash>,
 }
 
-/// The node's own number of the settlement of a cursor, whichever run gave it out.
-pub(crate) fn mark_of(cursor: &str) -> Option<u64> {
-    let mut parts = cursor.split('.');
-    let (mark, settled_at) = (parts.nth(2)?, parts.next());
-    settled_at?;
-    mark.parse().ok()
+impl Place {
+    /// The place of what arrived.
+    pub(crate) const fn of(arrival: &Arrival) -> Self {
+        let &Arrival { payment_hash, settled_at, mark, .. } = arrival;
+        Self { mark: Some(mark), settled_at, payment_hash: Some(payment_hash) }
+    }
+
+    /// The place that a cursor names; `None` for what is no cursor of [`Queue`].
+    pub(crate) fn parse(cursor: &str) -> Option<Self> {
+        let parts: Vec<&str> = cursor.splitn(6, '.').collect();
+        let (mark, settled_at, hash) = match parts.as_slice() {
+            [_, _, at] => (None, at, None),
+            [_, _, mark, at] => (Some(mark), at, None),
+            [_, _, mark, at, hash] => (Some(mark), at, Some(hash)),
+            _ => return None,
+        };
+        let hash = hash.map(|text| -> Option<PaymentHash> {
+            let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+            Some(PaymentHash::from_bytes(bytes))
+        });
+        Some(Self {
+            mark: mark.map(|text| text.parse()).transpose().ok()?,
+            settled_at: settled_at.parse().ok()?,
+            payment_hash: match hash {
+                Some(hash) => Some(hash?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// Of several cursors that one ledger keeps for nodes of one kind, the one of the latest settlement. `None` where none of them is
+/// one.
+///
+/// A node that moved has another name in the ledger ([`crate::LightningNode::ledger_name`]), and no cursor under it yet. An adapter
+/// that is given the cursor of its former name goes on from there; given that of another node, it notices, and looks for whatever
+/// settled since.
+pub fn latest_cursor<'a>(cursors: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let places = cursors.into_iter().filter_map(|cursor| Some((Place::parse(cursor)?.settled_at, cursor)));
+    places.max().map(|(_, cursor)| cursor)
 }
 
 #[cfg(test)]
@@ -135,7 +191,9 @@ mod tests {
         assert_eq!(queue.remove(&first.payment_hash), Some(arrival(1)));
         assert_eq!(queue.remove(&first.payment_hash), None);
         let second = queue.first_after(Some(&first.cursor)).unwrap();
-        assert_eq!((second.payment_hash, settled_at(&second.cursor)), (arrival(2).payment_hash, Some(2)));
+        assert_eq!(second.payment_hash, arrival(2).payment_hash);
+        assert_eq!(Place::parse(&second.cursor), Some(Place::of(&arrival(2))));
+        assert!(second.cursor.len() <= 128 && second.cursor.is_ascii());
         let third = queue.first_after(Some(&second.cursor)).unwrap();
         assert_eq!(queue.first_after(Some(&third.cursor)), None);
         assert_eq!((queue.len(), queue.remove(&third.payment_hash)), (2, Some(arrival(3))));
@@ -146,7 +204,7 @@ mod tests {
         fn any_other_cursor_starts_over(cursor in ".{0,40}") {
             let queue = Queue::new();
             queue.push(arrival(1));
-            let _ = (settled_at(&cursor), mark_of(&cursor));
+            let _ = (Place::parse(&cursor), latest_cursor([cursor.as_str()]));
             prop_assert!(queue.first_after(Some(&cursor)).is_some());
         }
 
@@ -154,13 +212,36 @@ mod tests {
         fn positions_of_another_run_do_not_count(position in any::<u64>(), at in any::<u64>()) {
             let queue = Queue::new();
             queue.push(arrival(1));
-            let foreign = format!("abc.{position}.{at}");
-            prop_assert_eq!(mark_of(&foreign), None);
-            prop_assert_eq!(mark_of(&format!("abc.{position}.7.{at}")), Some(7));
-            prop_assert!(queue.first_after(Some(&foreign)).is_some());
-            prop_assert_eq!(settled_at(&foreign), Some(at));
+            let of = |mark| Some(Place { mark, settled_at: at, payment_hash: None });
+            let oldest = format!("abc.{position}.{at}");
+            prop_assert_eq!(Place::parse(&oldest), of(None));
+            let older = format!("abc.{position}.7.{at}");
+            prop_assert_eq!(Place::parse(&older), of(Some(7)));
+            prop_assert_eq!(Place::parse(&format!("{older}.x")), None);
+            prop_assert!(queue.first_after(Some(&oldest)).is_some());
+            prop_assert!(queue.first_after(Some(&older)).is_some());
+            let extreme = Arrival { settled_at: u64::MAX, mark: u64::MAX, ..arrival(1) };
+            queue.push(extreme);
+            let longest = queue.first_after(Some(&format!("{}.0.0.0", queue.run))).unwrap().cursor;
+            prop_assert!(longest.len() <= 108, "{longest}");
             let beyond = format!("{}.{}.0", queue.run, u64::MAX);
             prop_assert!(queue.first_after(Some(&beyond)).is_none());
         }
+    }
+
+    #[test]
+    fn the_latest_of_several_cursors_is_found() {
+        let cursors = ["a.0.9.100", "junk", "b.7.1.300", "c.1.200", ""];
+        assert_eq!(latest_cursor(cursors), Some("b.7.1.300"));
+        assert_eq!(latest_cursor(["junk"]), None);
+    }
+
+    #[test]
+    fn what_makes_no_sense_did_not_arrive() {
+        let hash = PaymentHash::from_bytes([1; 32]);
+        for amount in [0, u64::MAX, 1 << 63, 2_100_000_000_000_000_001] {
+            assert_eq!(Arrival::new(hash, amount, 1, 1), None, "{amount}");
+        }
+        assert!(Arrival::new(hash, 2_100_000_000_000_000_000, u64::MAX, u64::MAX).is_some());
     }
 }

@@ -187,7 +187,42 @@ impl Reply {
 
 /// Only a connection that was never made is surely without effect; all else may have happened.
 pub(crate) fn failure(error: &reqwest::Error) -> NodeError {
-    if error.is_connect() { NodeError::Unreachable("no connection".to_owned()) } else { NodeError::Timeout }
+    match error {
+        _ if !error.is_connect() => NodeError::Timeout,
+        _ if is_stranger(error) => {
+            NodeError::Unreachable("its TLS certificate is not the one that is trusted".to_owned())
+        }
+        _ => NodeError::Unreachable("no connection".to_owned()),
+    }
+}
+
+/// Whether the other end could not show that it is who it should be.
+fn is_stranger(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An I/O error does not name what it holds as its source.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// The records of a list. One that cannot be read is passed over: it would stand in the way of all the others, and of what comes
+/// after it.
+pub(crate) fn readable<T: DeserializeOwned>(values: Vec<Value>) -> Vec<T> {
+    let read = values.into_iter().filter_map(|value| match serde_json::from_value(value) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::warn!(%error, "a node lists a payment that makes no sense; it is passed over");
+            None
+        }
+    });
+    read.collect()
 }
 
 /// What a node said, short and without control characters.

@@ -12,7 +12,7 @@ mod free_door;
 mod identity_pages;
 mod ledger_pages;
 mod lightning_metrics;
-mod lightning_pages;
+pub mod lightning_pages;
 mod listener;
 mod metrics;
 mod operator_key;

@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use octroi_gate::Till;
 use octroi_gate::invoices::{Alert, Class, InvoiceDesk};
 use octroi_l402::Msat;
-use octroi_lightning::{InvoiceRequest, NodeError};
+use octroi_lightning::{Invoice, InvoiceRequest, LightningNode, NodeError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,29 @@ pub(crate) fn desk(endpoints: &[Arc<Endpoint>]) -> Option<&Arc<InvoiceDesk>> {
 /// `GET /lightning`
 pub(crate) async fn status(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
     let Some(desk) = desk(endpoints) else { return no_node() };
-    let node = desk.node();
+    let (mut page, unknown) = of_node(desk.node().as_ref()).await;
+    page["up"] = desk.is_up().into();
+    page["in_stock"] = desk.in_stock().into();
+    page["invoices"] = Class::ALL
+        .map(|class| {
+            let (made, refused, open) = desk.counts(class);
+            json!({"class": class.as_str(), "made": made, "refused": refused, "open": open})
+        })
+        .to_vec()
+        .into();
+    page["alerts"] = Alert::ALL
+        .map(|alert| (alert.as_str().to_owned(), Value::Bool(desk.alert(alert).0)))
+        .into_iter()
+        .collect::<Map<_, _>>()
+        .into();
+    if let Some(error) = unknown {
+        page["error"] = error.to_string().into();
+    }
+    json_page(StatusCode::OK, &page)
+}
+
+/// What a node is, what it can, what it can carry, and its channels; and why it does not say who it is, if it does not.
+pub async fn of_node(node: &dyn LightningNode) -> (Value, Option<NodeError>) {
     let can = node.capabilities();
     let (info, balances, channels, closing) = tokio::join!(
         tokio::time::timeout(PATIENCE, node.info()),
@@ -40,23 +62,24 @@ pub(crate) async fn status(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
     );
     let balances = balances.ok().and_then(Result::ok);
     let channels = channels.ok().and_then(Result::ok).unwrap_or_default();
-    let mut page = json!({
+    let info = info.unwrap_or(Err(NodeError::Timeout));
+    let page = json!({
         "backend": node.backend(),
         "can": can.to_string(),
         "custodial": can.custodial,
-        "up": desk.is_up(),
+        "up": info.is_ok(),
         "outbound_msat": balances.map(|balances| balances.outbound.as_i64()),
         "inbound_msat": balances.and_then(|balances| balances.inbound).map(Msat::as_i64),
         "onchain_sat": balances.map(|balances| balances.onchain_sat),
-        "in_stock": desk.in_stock(),
-        "invoices": Class::ALL.map(|class| {
-            let (made, refused, open) = desk.counts(class);
-            json!({"class": class.as_str(), "made": made, "refused": refused, "open": open})
-        }),
-        "alerts": Alert::ALL
-            .map(|alert| (alert.as_str().to_owned(), Value::Bool(desk.alert(alert).0)))
-            .into_iter()
-            .collect::<Map<_, _>>(),
+        "node": info.as_ref().ok().map(|info| json!({
+            "id": info.id,
+            "alias": info.alias,
+            "network": info.network,
+            "block_height": info.block_height,
+            "synced": info.synced,
+            "channels": info.channels,
+            "usable_channels": info.usable_channels,
+        })),
         "channels": channels.iter().map(|channel| json!({
             "id": channel.id,
             "peer": channel.peer,
@@ -67,21 +90,17 @@ pub(crate) async fn status(endpoints: &[Arc<Endpoint>]) -> Response<Bytes> {
         })).collect::<Vec<_>>(),
         "closing": closing.ok().and_then(Result::ok).unwrap_or_default(),
     });
-    match info.unwrap_or(Err(NodeError::Timeout)) {
-        Ok(info) => {
-            page["node"] = json!({
-                "id": info.id,
-                "alias": info.alias,
-                "network": info.network,
-                "block_height": info.block_height,
-                "synced": info.synced,
-                "channels": info.channels,
-                "usable_channels": info.usable_channels,
-            });
-        }
-        Err(error) => page["error"] = error.to_string().into(),
-    }
-    json_page(StatusCode::OK, &page)
+    (page, info.err())
+}
+
+/// An invoice as it was made.
+pub fn of_invoice(invoice: &Invoice) -> Value {
+    json!({
+        "invoice": invoice.bolt11,
+        "payment_hash": invoice.payment_hash.to_string(),
+        "amount_msat": invoice.amount.as_i64(),
+        "expires_at": invoice.expires_at,
+    })
 }
 
 /// What `POST /lightning/invoice` is told.
@@ -110,15 +129,7 @@ pub(crate) async fn invoice(endpoints: &[Arc<Endpoint>], body: &[u8]) -> Respons
     };
     let made = tokio::time::timeout(PATIENCE, desk.node().create_invoice(request)).await;
     match made.unwrap_or(Err(NodeError::Timeout)) {
-        Ok(invoice) => json_page(
-            StatusCode::OK,
-            &json!({
-                "invoice": invoice.bolt11,
-                "payment_hash": invoice.payment_hash.to_string(),
-                "amount_msat": invoice.amount.as_i64(),
-                "expires_at": invoice.expires_at,
-            }),
-        ),
+        Ok(invoice) => json_page(StatusCode::OK, &of_invoice(&invoice)),
         Err(error) => failed(&error),
     }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use octroi_l402::{Msat, PaymentHash};
-use octroi_lightning::{Balances, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError};
+use octroi_lightning::{Balances, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError, bolt11};
 use octroi_pow::{Challenge, Submission};
 use tokio::sync::{Notify, mpsc};
 
@@ -61,6 +61,9 @@ pub struct InvoiceSettings {
     pub low_inbound: Option<Msat>,
     /// How often the node is asked what it can receive.
     pub look_every: Duration,
+    /// The chain whose money is taken: an invoice of another is not handed out, since what is paid for it is worth something else, or
+    /// nothing. `bitcoin`, `testnet`, `signet` or `regtest`; `None`: any.
+    pub network: Option<&'static str>,
 }
 
 /// Makes invoices of one node.
@@ -172,7 +175,8 @@ impl InvoiceDesk {
         let made = tokio::time::timeout(INVOICE_WAIT, self.node.create_invoice(request)).await;
         let took = started.elapsed();
         self.health.making.note(took);
-        match made.unwrap_or(Err(NodeError::Timeout)) {
+        let made = made.unwrap_or(Err(NodeError::Timeout)).and_then(|invoice| self.of_our_network(invoice));
+        match made {
             Ok(invoice) => {
                 self.health.up(&self.alerts);
                 self.note_speed("making an invoice", took);
@@ -184,6 +188,15 @@ impl InvoiceDesk {
                 self.health.failed(&error, now, &self.alerts);
                 Err(self.health.answers(now).map_or_else(NoInvoice::Down, |()| NoInvoice::NoLiquidity))
             }
+        }
+    }
+
+    fn of_our_network(&self, invoice: Invoice) -> Result<Invoice, NodeError> {
+        match self.settings.network {
+            Some(ours) if bolt11::network(&invoice.bolt11) != Some(ours) => {
+                Err(NodeError::BadReply(format!("an invoice that is not for {ours}")))
+            }
+            _ => Ok(invoice),
         }
     }
 

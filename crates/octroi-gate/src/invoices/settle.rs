@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use octroi_ledger::{Credited, Ledger, Settlement};
-use octroi_lightning::NodeError;
+use octroi_lightning::{NodeError, latest_cursor};
 
 use super::InvoiceDesk;
 use crate::clock::unix_seconds;
@@ -51,8 +51,10 @@ impl InvoiceDesk {
         let unread = |error: octroi_ledger::LedgerError| Trouble::Ledger(error.to_string());
         let mut cursor = ledger.settlement_cursor(&name).await.map_err(unread)?;
         if cursor.is_none() {
-            // Ledgers of before nodes had names of their own kept one place for each kind of node.
-            cursor = ledger.settlement_cursor(self.node.backend()).await.map_err(unread)?;
+            // The node may have been known by another name: it moved, or the ledger is of before nodes had names. It may as well be
+            // another node; the adapter tells the two apart.
+            let others = ledger.settlement_cursors(self.node.backend()).await.map_err(unread)?;
+            cursor = latest_cursor(others.iter().map(String::as_str)).map(str::to_owned);
         }
         let settled = self.node.next_settlement(cursor.as_deref()).await.map_err(|error| match error {
             NodeError::Stopped => Trouble::Stopped,
@@ -65,7 +67,15 @@ impl InvoiceDesk {
             node: name,
             cursor: Some(settled.cursor.clone()),
         });
-        match booking.await.map_err(|error| Trouble::Ledger(error.to_string()))? {
+        let credited = match booking.await {
+            // Nothing can be booked for it, now or later, and what comes after it must not wait for it.
+            Err(octroi_ledger::LedgerError::Amount) => {
+                tracing::error!(payment_hash = %settled.payment_hash, "a payment over an impossible amount is not booked");
+                return self.node.acknowledge(&settled).await.map_err(Trouble::Node);
+            }
+            other => other.map_err(|error| Trouble::Ledger(error.to_string()))?,
+        };
+        match credited {
             Credited::Unknown => tracing::warn!(
                 payment_hash = %settled.payment_hash,
                 msat = settled.amount.as_i64(),

@@ -77,7 +77,7 @@ impl LightningNode for ScriptedNode {
         Capabilities {
             msat_invoices: true,
             chosen_preimage: false,
-            settlements: Settlements::Resumable,
+            settlements: Settlements::Stream,
             past: if self.lists.load(SeqCst) { Past::Listed } else { Past::ByHash },
             custodial: false,
             pay: false,

@@ -95,6 +95,7 @@ pub(crate) fn settings() -> InvoiceSettings {
         slow: Duration::from_secs(3600),
         low_inbound: None,
         look_every: Duration::from_secs(3600),
+        network: None,
     }
 }
 

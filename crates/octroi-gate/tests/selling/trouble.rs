@@ -108,3 +108,14 @@ async fn a_slow_node_is_an_alert() {
     assert!(news.text.starts_with("making an invoice took "), "{}", news.text);
     assert_eq!(shop.desk.making().cumulative().1, 1);
 }
+
+#[tokio::test]
+async fn an_invoice_for_the_money_of_another_chain_is_not_handed_out() {
+    let shop = Shop::open(InvoiceSettings { network: Some("bitcoin"), ..settings() });
+    let mut alerts = shop.desk.alerts();
+    let answer = shop.call("192.0.2.1", &[]).await;
+    assert_eq!((answer.status, answer.reason.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "NO_LIQUIDITY"));
+    let news = alerts.recv().await.expect("an alert");
+    assert_eq!(news.alert, Alert::NodeDown);
+    assert!(news.text.contains("not for bitcoin"), "{}", news.text);
+}

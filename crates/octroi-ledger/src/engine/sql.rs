@@ -115,3 +115,7 @@ pub(crate) const OPEN_HOLDS: &str =
 pub(crate) const REFUSED_BILLS: &str = "SELECT o.id, o.customer, t.service, t.tool, o.amount, o.at_ms, o.why,
            CASE WHEN o.doubtful_since = 0 THEN 0 ELSE 1 END
     FROM outbox o JOIN tools t ON t.id = o.tool WHERE o.state = 2 ORDER BY o.id LIMIT $1";
+
+/// The cursors of all nodes of a kind.
+pub(crate) const CURSORS_OF_A_KIND: &str =
+    "SELECT cursor FROM cursors WHERE node = $1 OR substr(node, 1, length($1) + 1) = $1 || ':'";

@@ -226,6 +226,7 @@ impl Engine for SqliteEngine {
     fn ask(&mut self, question: &Question) -> Result<Reply, EngineError> {
         Ok(match question {
             Question::Cursor(node) => Reply::Cursor(questions::cursor(&self.connection, node)?),
+            Question::Cursors(kind) => Reply::Cursors(questions::cursors(&self.connection, kind)?),
             Question::Quote(hash) => Reply::Quote(questions::quote_state(&self.connection, hash)?),
         })
     }

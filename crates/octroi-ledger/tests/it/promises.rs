@@ -135,6 +135,8 @@ async fn a_payment_is_credited_once_and_moves_the_cursor(world: World) {
     assert_eq!(ledger.credit_payment(looked_up).await.unwrap(), Credited::Duplicate);
     assert_eq!(ledger.settlement_cursor("node").await.unwrap().as_deref(), Some("later"));
     assert_eq!(ledger.settlement_cursor("other").await.unwrap(), None);
+    assert_eq!(ledger.settlement_cursors("node").await.unwrap(), ["later"]);
+    assert_eq!(ledger.settlement_cursors("nod").await.unwrap(), Vec::<String>::new());
     assert_eq!(available(&ledger, 1).await, 3_000);
     assert_sound(&ledger);
 }

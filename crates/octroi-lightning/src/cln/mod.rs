@@ -25,6 +25,7 @@ use self::wire::{Channels, Created, Funds, GetInfo, InvoiceRecord, Invoices};
 use crate::feed::Feed;
 use crate::node::{checked_invoice, unix_now};
 use crate::paying::amount;
+use crate::queue::Arrival;
 use crate::rest::{Login, Rest, TIMEOUT};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
@@ -43,7 +44,7 @@ impl Cln {
     pub const CAPABILITIES: Capabilities = Capabilities {
         msat_invoices: true,
         chosen_preimage: true,
-        settlements: Settlements::Resumable,
+        settlements: Settlements::Stream,
         pay: true,
         fee_limit: true,
         balances: true,
@@ -79,12 +80,6 @@ impl Cln {
     #[must_use]
     pub fn powers_of(rune: &Password) -> Powers {
         powers::of(rune.reveal())
-    }
-
-    async fn record(&self, hash: &PaymentHash) -> Result<Option<InvoiceRecord>, NodeError> {
-        let asked = json!({"payment_hash": hash.to_string()});
-        let found: Invoices = self.transport.call("listinvoices", &asked, TIMEOUT).await?;
-        Ok(found.invoices.into_iter().next())
     }
 }
 
@@ -128,7 +123,9 @@ impl LightningNode for Cln {
     }
 
     async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
-        let Some(record) = self.record(payment_hash).await? else { return Ok(InvoiceState::Unknown) };
+        let Some(record) = self.transport.invoice(payment_hash).await? else {
+            return Ok(InvoiceState::Unknown);
+        };
         if let Some(arrival) = record.arrival() {
             return Ok(InvoiceState::Settled { amount: arrival.amount, settled_at: arrival.settled_at });
         }
@@ -146,7 +143,7 @@ impl LightningNode for Cln {
     }
 
     async fn forget(&self, payment_hash: &PaymentHash) -> Result<(), NodeError> {
-        let Some(record) = self.record(payment_hash).await? else { return Ok(()) };
+        let Some(record) = self.transport.invoice(payment_hash).await? else { return Ok(()) };
         // The status is named again, so that one paid in this moment stays.
         if record.status == "paid" || record.label.is_none() {
             return Ok(());
@@ -206,4 +203,25 @@ impl LightningNode for Cln {
         });
         channels.collect()
     }
+}
+
+/// Reads bytes as whatever Core Lightning may answer: what arrived by them.
+pub(crate) fn read_anything(bytes: &[u8]) -> Vec<Arrival> {
+    let value = match transport::answer(bytes) {
+        Ok(value) => value,
+        Err(error) => {
+            let _ = NodeError::from(error).to_string();
+            serde_json::from_slice(bytes).unwrap_or_default()
+        }
+    };
+    let _ = std::str::from_utf8(bytes).map(powers::of);
+    let _ = serde_json::from_value::<Created>(value.clone()).is_ok();
+    let _ = serde_json::from_value::<GetInfo>(value.clone()).is_ok_and(|info| info.is_synced());
+    let _ = serde_json::from_value::<Funds>(value.clone()).map(|funds| funds.onchain_sat());
+    if let Ok(found) = serde_json::from_value::<Channels>(value.clone()) {
+        let _ = found.channels.iter().filter(|channel| channel.is_usable()).count();
+    }
+    let one = serde_json::from_value::<InvoiceRecord>(value.clone()).ok();
+    let list = serde_json::from_value::<Invoices>(value).map_or_else(|_| Vec::new(), |list| list.invoices);
+    one.iter().chain(&list).filter_map(InvoiceRecord::arrival).collect()
 }

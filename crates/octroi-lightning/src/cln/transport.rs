@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use octroi_l402::PaymentHash;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use super::wire::{InvoiceRecord, Invoices};
 use crate::NodeError;
-use crate::rest::{Content, Rest, words};
+use crate::rest::{Content, Rest, TIMEOUT, words};
 
 /// Most bytes of an answer over the socket.
 const REPLY_MAX: usize = 4 * 1024 * 1024;
@@ -76,6 +78,13 @@ impl Transport {
         Ok(self.ask(method, params, timeout).await?)
     }
 
+    /// The record of an invoice; `None` when there is none.
+    pub(super) async fn invoice(&self, hash: &PaymentHash) -> Result<Option<InvoiceRecord>, NodeError> {
+        let asked = json!({"payment_hash": hash.to_string()});
+        let found: Invoices = self.call("listinvoices", &asked, TIMEOUT).await?;
+        Ok(found.invoices.into_iter().next())
+    }
+
     /// One call, whose refusal the caller understands.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
@@ -124,6 +133,11 @@ async fn over_socket(path: &Path, method: &str, params: &Value) -> Result<Value,
             return Err(NodeError::BadReply(format!("more than {REPLY_MAX} bytes")).into());
         }
     }
+    answer(&bytes)
+}
+
+/// The result in an answer over the socket.
+pub(super) fn answer(bytes: &[u8]) -> Result<Value, CallError> {
     #[derive(Deserialize)]
     struct Answer {
         id: Value,
@@ -131,7 +145,7 @@ async fn over_socket(path: &Path, method: &str, params: &Value) -> Result<Value,
         error: Option<Failure>,
     }
     let answer: Answer =
-        serde_json::from_slice(&bytes).map_err(|error| NodeError::BadReply(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| NodeError::BadReply(error.to_string()))?;
     match answer {
         Answer { id, .. } if id != "octroi" => {
             Err(NodeError::BadReply("an answer to another question".to_owned()).into())

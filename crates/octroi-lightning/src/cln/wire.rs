@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::node::msat;
 use crate::queue::Arrival;
 
 /// Millisatoshis: a number, or in older releases a text that ends in `msat`.
@@ -47,7 +46,9 @@ pub(super) struct InvoiceRecord {
     #[serde(default)]
     pub(super) expires_at: u64,
     pub(super) pay_index: Option<u64>,
+    #[serde(default, deserialize_with = "sense")]
     pub(super) amount_received_msat: Option<Amount>,
+    #[serde(default, deserialize_with = "sense")]
     pub(super) paid_at: Option<u64>,
 }
 
@@ -57,13 +58,17 @@ impl InvoiceRecord {
         if self.status != "paid" {
             return None;
         }
-        Some(Arrival {
-            payment_hash: self.payment_hash.parse().ok()?,
-            amount: msat(self.amount_received_msat?.0)?,
-            settled_at: self.paid_at?,
-            mark: self.pay_index?,
-        })
+        let hash = self.payment_hash.parse().ok()?;
+        Arrival::new(hash, self.amount_received_msat?.0, self.paid_at?, self.pay_index?)
     }
+}
+
+/// A value that may make no sense: it is none then, and the record is read without it.
+fn sense<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// `xpay`.

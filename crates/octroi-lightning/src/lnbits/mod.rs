@@ -13,14 +13,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use self::wire::{Created, Found, WalletRecord};
+use self::wire::{Created, Found, Record, WalletRecord};
 use crate::node::{checked_invoice, payable, unix_now};
 use crate::paying::not_twice;
 use crate::polled::{self, Pauses, Polled};
+use crate::queue::Arrival;
 use crate::rest::{Content, Login, Rest, TIMEOUT, words};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, Past, PayError, Payment, Power, Powers, Settled, Settlement,
+    NodeInfo, Outgoing, Password, Past, PayError, Payment, Power, Powers, Settled, Settlement, Settlements,
 };
 
 /// How often the list of payments is asked for while nothing arrives.
@@ -39,6 +40,7 @@ struct Api(Rest);
 impl Lnbits {
     /// What a wallet at an LNbits can do.
     pub const CAPABILITIES: Capabilities = Capabilities {
+        settlements: Settlements::Listed,
         past: Past::Listed,
         custodial: true,
         pay: true,
@@ -228,4 +230,16 @@ impl Api {
             }
         }
     }
+}
+
+/// Reads bytes as whatever LNbits may answer: what arrived by them.
+pub(crate) fn read_anything(bytes: &[u8]) -> Vec<Arrival> {
+    let _ = (wire::detail(bytes), wire::is_stranger(bytes));
+    let _ = serde_json::from_slice::<Created>(bytes).map(Created::text);
+    let _ = serde_json::from_slice::<WalletRecord>(bytes).is_ok();
+    let found = serde_json::from_slice::<Found>(bytes).ok().and_then(|found| found.details);
+    let list = serde_json::from_slice::<Vec<Record>>(bytes).unwrap_or_default();
+    let records = found.iter().chain(&list);
+    let _ = records.clone().map(|record| record.expires_at().max(record.updated_ms())).max();
+    records.filter_map(Record::arrival).map(|(arrival, _)| arrival).collect()
 }

@@ -92,12 +92,9 @@ impl Record {
     /// What arrived, and when (milliseconds); `None` for what was sent, and for what is not paid.
     pub(super) fn arrival(&self) -> Option<(Arrival, u64)> {
         let paid = self.status.as_deref().is_none_or(|status| status == "success");
-        if !paid || self.amount <= 0 {
-            return None;
-        }
+        let amount = u64::try_from(self.amount).ok().filter(|_| paid)?;
         let arrived_ms = self.updated_ms();
-        let (payment_hash, amount) = (self.payment_hash.parse().ok()?, Msat::new(self.amount));
-        Some((Arrival { payment_hash, amount, settled_at: arrived_ms / 1000, mark: 0 }, arrived_ms))
+        Some((Arrival::new(self.payment_hash.parse().ok()?, amount, arrived_ms / 1000, 0)?, arrived_ms))
     }
 
     /// What became of what was sent.

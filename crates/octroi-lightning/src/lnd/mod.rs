@@ -22,10 +22,13 @@ use serde_json::json;
 use url::Url;
 
 use self::stream::Stream;
-use self::wire::{ChannelBalance, Channels, Created, Failure, GetInfo, InvoiceRecord, WalletBalance};
+use self::wire::{
+    ChannelBalance, Channels, Created, Failure, GetInfo, InvoiceList, InvoiceRecord, WalletBalance,
+};
 use crate::feed::Feed;
 use crate::node::{checked_invoice, unix_now};
 use crate::paying::amount;
+use crate::queue::Arrival;
 use crate::rest::{Content, Login, Reply, Rest, TIMEOUT};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
@@ -47,7 +50,7 @@ impl Lnd {
     pub const CAPABILITIES: Capabilities = Capabilities {
         msat_invoices: true,
         chosen_preimage: true,
-        settlements: Settlements::Resumable,
+        settlements: Settlements::Stream,
         pay: true,
         fee_limit: true,
         balances: true,
@@ -86,6 +89,16 @@ impl Lnd {
 impl Api {
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
         self.reply(self.0.send(Method::GET, path, Content::Nothing, TIMEOUT).await?)
+    }
+
+    /// The record of an invoice; `None` when there is none.
+    async fn invoice(&self, hash: &PaymentHash) -> Result<Option<InvoiceRecord>, NodeError> {
+        let reply =
+            self.0.send(Method::GET, &format!("v1/invoice/{hash}"), Content::Nothing, TIMEOUT).await?;
+        if reply.status != StatusCode::OK && wire::is_unknown(&reply) {
+            return Ok(None);
+        }
+        self.reply(reply).map(Some)
     }
 
     fn reply<T: DeserializeOwned>(&self, reply: Reply) -> Result<T, NodeError> {
@@ -143,12 +156,7 @@ impl LightningNode for Lnd {
     }
 
     async fn lookup(&self, payment_hash: &PaymentHash) -> Result<InvoiceState, NodeError> {
-        let path = format!("v1/invoice/{payment_hash}");
-        let reply = self.api.0.send(Method::GET, &path, Content::Nothing, TIMEOUT).await?;
-        if reply.status != StatusCode::OK && wire::is_unknown(&reply) {
-            return Ok(InvoiceState::Unknown);
-        }
-        let record: InvoiceRecord = self.api.reply(reply)?;
+        let Some(record) = self.api.invoice(payment_hash).await? else { return Ok(InvoiceState::Unknown) };
         if let Some(arrival) = record.arrival() {
             return Ok(InvoiceState::Settled { amount: arrival.amount, settled_at: arrival.settled_at });
         }
@@ -220,4 +228,24 @@ impl LightningNode for Lnd {
         });
         channels.collect()
     }
+}
+
+/// Reads bytes as whatever LND may answer: what arrived by them.
+pub(crate) fn read_anything(bytes: &[u8]) -> Vec<Arrival> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| stream::read(line).ok().flatten());
+    let mut arrivals: Vec<Arrival> = lines.collect();
+    let reply = Reply { status: StatusCode::INTERNAL_SERVER_ERROR, body: bytes.to_vec() };
+    let _ = (wire::is_unknown(&reply), reply.parse::<Created>().is_ok(), reply.parse::<Failure>().is_ok());
+    if let Ok(list) = reply.parse::<InvoiceList>() {
+        arrivals.extend(list.invoices.iter().filter_map(InvoiceRecord::arrival));
+        let _ = list.invoices.iter().map(InvoiceRecord::expires_at).max();
+    }
+    if let Ok(found) = reply.parse::<Channels>() {
+        let each = found.channels.iter().map(|channel| channel.inbound_msat().max(channel.outbound_msat()));
+        let _ = amount(each.fold(0, u64::saturating_add));
+    }
+    let _ = reply.parse::<GetInfo>().map(|info| info.network().to_owned());
+    let _ = (reply.parse::<ChannelBalance>().is_ok(), reply.parse::<WalletBalance>().is_ok());
+    let _ = powers::of(bytes);
+    arrivals
 }

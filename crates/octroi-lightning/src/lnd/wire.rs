@@ -7,7 +7,6 @@ use octroi_l402::PaymentHash;
 use reqwest::StatusCode;
 use serde::{Deserialize, Deserializer};
 
-use crate::node::msat;
 use crate::queue::Arrival;
 use crate::rest::Reply;
 
@@ -60,12 +59,7 @@ impl InvoiceRecord {
             return None;
         }
         let hash: [u8; 32] = STANDARD.decode(&self.r_hash).ok()?.try_into().ok()?;
-        Some(Arrival {
-            payment_hash: PaymentHash::from_bytes(hash),
-            amount: msat(self.amt_paid_msat)?,
-            settled_at: self.settle_date,
-            mark: self.settle_index,
-        })
+        Arrival::new(PaymentHash::from_bytes(hash), self.amt_paid_msat, self.settle_date, self.settle_index)
     }
 
     pub(super) const fn expires_at(&self) -> u64 {
@@ -78,6 +72,9 @@ impl InvoiceRecord {
 pub(super) struct InvoiceList {
     #[serde(default)]
     pub(super) invoices: Vec<InvoiceRecord>,
+    /// The number of the oldest of them; the page before begins below it.
+    #[serde(default, deserialize_with = "number")]
+    pub(super) first_index_offset: u64,
 }
 
 /// A line of a stream: one of both.
@@ -208,18 +205,19 @@ impl GetInfo {
     }
 }
 
-/// A number that may be a text.
+/// A number that may be a text. One that makes no sense is none: a record is read all the same, and counts for nothing.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either<'a> {
         Number(u64),
         Text(std::borrow::Cow<'a, str>),
+        Nonsense(serde::de::IgnoredAny),
     }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Number(number) => number,
         // Negative where a channel owes its fees: nothing can be sent then.
-        Either::Text(text) if text.starts_with('-') => Ok(0),
-        Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
-    }
+        Either::Text(text) => text.parse().unwrap_or(0),
+        Either::Nonsense(_) => 0,
+    })
 }

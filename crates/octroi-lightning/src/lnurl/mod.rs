@@ -135,14 +135,28 @@ fn terms_url(address: &str) -> Result<Url, NodeError> {
     format!("{scheme}://{domain}/.well-known/lnurlp/{name}").parse().map_err(|_| wrong())
 }
 
+/// Whether nothing that is sent there can be read on the way.
 fn is_safe(url: &Url) -> bool {
-    let here = match url.host() {
+    let onion = matches!(url.host(), Some(url::Host::Domain(name)) if name.ends_with(".onion"));
+    url.scheme() == "https" || (url.scheme() == "http" && (onion || is_here(url)))
+}
+
+/// Whether it is this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".onion"),
+        Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && here)
+    }
+}
+
+/// Whether the gate may be sent from `terms_at` to `text`. Somebody else's address sends it to names in the network, and not to
+/// this machine or to numbers, behind which there may be what only the gate can reach.
+fn may_lead(terms_at: &Url, text: &str) -> Option<Url> {
+    let url: Url = text.parse().ok()?;
+    let inside = is_here(&url) || !matches!(url.host(), Some(url::Host::Domain(_)));
+    (is_safe(&url) && (!inside || url.host() == terms_at.host())).then_some(url)
 }
 
 #[async_trait]
@@ -169,15 +183,11 @@ impl LightningNode for Lnurl {
         if !(terms.min_sendable..=terms.max_sendable).contains(&amount.as_i64()) {
             return Err(NodeError::Refused("the address does not take so little, or so much".to_owned()));
         }
-        let mut callback: Url = terms
-            .callback
-            .parse()
-            .ok()
-            .filter(is_safe)
-            .ok_or_else(|| bad("the callback is no safe address"))?;
+        let callback = may_lead(&self.terms_at, &terms.callback);
+        let mut callback = callback.ok_or_else(|| bad("the callback is no safe address"))?;
         callback.query_pairs_mut().append_pair("amount", &amount.as_i64().to_string());
         let made: PaymentRequest = self.get(callback.as_str()).await?;
-        let verify = made.verify.filter(|text| text.parse().is_ok_and(|url| is_safe(&url)));
+        let verify = made.verify.filter(|text| may_lead(&self.terms_at, text).is_some());
         // Without it nobody would ever learn that the invoice was paid.
         let verify = verify.ok_or_else(|| bad("the address does not say what was paid (LUD-21)"))?;
         let invoice = checked_invoice(made.pr, amount)?;
@@ -259,6 +269,15 @@ fn bad(words: &str) -> NodeError {
     NodeError::BadReply(words.to_owned())
 }
 
+/// Reads bytes as whatever a Lightning Address may answer, whose terms stand at `terms_at`: where it sends the gate.
+pub(crate) fn read_anything(terms_at: &Url, bytes: &[u8]) -> Vec<Url> {
+    let _ = (wire::refusal(bytes), serde_json::from_slice::<Verified>(bytes).is_ok());
+    let _ = std::str::from_utf8(bytes).map(terms_url);
+    let callback = serde_json::from_slice::<PayRequest>(bytes).ok().map(|terms| terms.callback);
+    let verify = serde_json::from_slice::<PaymentRequest>(bytes).ok().and_then(|made| made.verify);
+    callback.iter().chain(&verify).filter_map(|text| may_lead(terms_at, text)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,5 +292,28 @@ mod tests {
         {
             assert_eq!(url(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_does_not_send_the_gate_where_only_the_gate_can_go() {
+        let leads = |from: &str, to: &str| may_lead(&from.parse().unwrap(), to).is_some();
+        let far = "https://example.com/.well-known/lnurlp/me";
+        assert!(leads(far, "https://example.com/callback") && leads(far, "https://pay.example.net/callback"));
+        for wrong in [
+            "http://example.com/callback",
+            "https://127.0.0.1/admin",
+            "http://127.0.0.1:8402/lightning/invoice",
+            "https://localhost/",
+            "https://10.0.0.1/",
+            "https://[fd00::1]/",
+            "https://169.254.169.254/latest",
+            "https://2130706433/",
+            "file:///etc/passwd",
+            "not a url",
+        ] {
+            assert!(!leads(far, wrong), "{wrong}");
+        }
+        assert!(leads("http://127.0.0.1:9/x", "http://127.0.0.1:10/callback"));
+        assert!(!leads("http://127.0.0.1:9/x", "http://127.0.0.2:10/callback"));
     }
 }

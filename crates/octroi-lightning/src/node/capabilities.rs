@@ -37,7 +37,7 @@ impl Capabilities {
     pub const LEAST: Self = Self {
         msat_invoices: false,
         chosen_preimage: false,
-        settlements: Settlements::Polled,
+        settlements: Settlements::Asked,
         past: Past::ByHash,
         custodial: false,
         pay: false,
@@ -52,7 +52,7 @@ impl Capabilities {
     /// What the node inside this process can, without a liquidity provider. Known to a binary built without it, too.
     pub const EMBEDDED: Self = Self {
         msat_invoices: true,
-        settlements: Settlements::Resumable,
+        settlements: Settlements::Stream,
         past: Past::Listed,
         pay: true,
         fee_limit: true,
@@ -68,9 +68,47 @@ impl Capabilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlements {
     /// A stream that is taken up again where the cursor says: nothing is missed, whatever happened in between.
-    Resumable,
-    /// A list, or one invoice after the other, is asked again and again.
-    Polled,
+    Stream,
+    /// Told at once; a list says what came while nobody listened.
+    ToldAndListed,
+    /// A list is asked again and again.
+    Listed,
+    /// Told at once; after a cut each open invoice is asked about.
+    ToldAndAsked,
+    /// Each open invoice is asked about.
+    Asked,
+    /// One of the last four, as the wallet behind it does: [`crate::LightningNode::settlements`] says which.
+    AsTheWalletDoes,
+}
+
+impl Settlements {
+    /// The name of it for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::ToldAndListed => "told_and_listed",
+            Self::Listed => "listed",
+            Self::ToldAndAsked => "told_and_asked",
+            Self::Asked => "asked",
+            Self::AsTheWalletDoes => "as_the_wallet_does",
+        }
+    }
+
+    /// In words, for an operator.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Stream => "settlements as a stream, taken up again after a cut",
+            Self::ToldAndListed => "settlements told at once, and from a list after a cut",
+            Self::Listed => "settlements from a list that is asked again and again",
+            Self::ToldAndAsked => {
+                "settlements told at once, and by asking about each open invoice after a cut"
+            }
+            Self::Asked => "settlements by asking about each open invoice",
+            Self::AsTheWalletDoes => "settlements told at once if the wallet does, else by asking",
+        }
+    }
 }
 
 /// What a backend says of settlements after they were acknowledged: what a ledger can be compared with.
@@ -88,10 +126,7 @@ impl fmt::Display for Capabilities {
     /// One line for an operator: what can be done, then what cannot.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { msat_invoices, pay, fee_limit, balances, channels, custodial, .. } = *self;
-        let settlements = match self.settlements {
-            Settlements::Resumable => "settlements as a stream",
-            Settlements::Polled => "settlements by asking",
-        };
+        let settlements = self.settlements.words();
         let words = [
             (true, settlements, ""),
             (msat_invoices, "prices to the millisatoshi", "prices rounded up to whole satoshis"),

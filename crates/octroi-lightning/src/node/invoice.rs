@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use octroi_l402::{Msat, PaymentHash, Preimage};
 
+use super::unix_now;
 use crate::{NodeError, bolt11};
 
 /// An invoice to be made.
@@ -101,11 +102,16 @@ impl InvoiceRequest {
 /// An invoice as a backend made it. Its text is what the payer sees, so it is what counts.
 ///
 /// # Errors
-/// [`NodeError::BadReply`] when it is no invoice, or asks for something else than `amount`.
+/// [`NodeError::BadReply`] when it is no invoice, asks for something else than `amount`, or cannot be paid any more.
 pub(crate) fn checked_invoice(text: String, amount: Msat) -> Result<Invoice, NodeError> {
     let decoded = bolt11::decode(&text).map_err(|error| NodeError::BadReply(error.to_string()))?;
     if decoded.amount != Some(amount) {
         return Err(NodeError::BadReply("the invoice asks for another amount".to_owned()));
+    }
+    if decoded.is_expired(unix_now()) {
+        return Err(NodeError::BadReply(
+            "the invoice has expired already; one of the clocks is wrong".to_owned(),
+        ));
     }
     let (payment_hash, expires_at) = (decoded.payment_hash, decoded.expires_at);
     Ok(Invoice { bolt11: text, payment_hash, amount, expires_at })

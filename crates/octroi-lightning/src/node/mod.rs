@@ -44,6 +44,15 @@ pub trait LightningNode: Send + Sync {
         Ok(Powers::UNKNOWN)
     }
 
+    /// How it tells of settlements: what [`Capabilities::settlements`] says, or where that depends on the node at the other end, what
+    /// this one does.
+    ///
+    /// # Errors
+    /// When the node could not be asked.
+    async fn settlements(&self) -> Result<Settlements, NodeError> {
+        Ok(self.capabilities().settlements)
+    }
+
     /// Makes a BOLT 11 invoice.
     ///
     /// A backend that counts in whole satoshis rounds the amount **up**; [`Invoice::amount`] is what the invoice asks.
@@ -127,9 +136,12 @@ pub trait LightningNode: Send + Sync {
     }
 }
 
-/// A node's unsigned millisatoshis as the gate counts them; `None` beyond `i64`, which is more than all bitcoin.
+/// All there will ever be, 21 million bitcoin, in millisatoshis.
+const ALL_BITCOIN: u64 = 2_100_000_000_000_000_000;
+
+/// A node's unsigned millisatoshis as the gate counts them; `None` beyond all bitcoin.
 pub(crate) fn msat(unsigned: u64) -> Option<Msat> {
-    i64::try_from(unsigned).ok().map(Msat::new)
+    i64::try_from(unsigned).ok().filter(|_| unsigned <= ALL_BITCOIN).map(Msat::new)
 }
 
 /// Seconds since the Unix epoch; 0 on a machine whose clock stands before it.

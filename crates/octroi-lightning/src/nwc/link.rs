@@ -251,11 +251,7 @@ impl Shared {
     }
 
     fn notified(&self, text: &str) {
-        let Ok(notice) = serde_json::from_str::<Notice>(text) else { return };
-        if notice.notification_type != "payment_received" {
-            return;
-        }
-        let Ok(transaction) = serde_json::from_value(notice.notification) else { return };
+        let Some(transaction) = Notice::received(text) else { return };
         let mut notices = self.notices.lock();
         if notices.len() >= NOTICES_MAX {
             notices.pop_front();
@@ -310,7 +306,7 @@ const fn bit(number: usize) -> u8 {
 }
 
 /// The wallet's answer to `method`.
-fn read<T: DeserializeOwned>(method: &str, text: &str) -> Result<T, AskError> {
+pub(super) fn read<T: DeserializeOwned>(method: &str, text: &str) -> Result<T, AskError> {
     #[derive(Deserialize)]
     struct Answer {
         result_type: String,

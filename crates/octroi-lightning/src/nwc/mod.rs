@@ -15,19 +15,23 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use nostr::Keys;
 use octroi_l402::{Msat, PaymentHash};
 use serde_json::json;
 
 use self::connection::Connection;
+use self::envelope::Envelope;
 use self::link::{AskError, Link};
+use self::relay::Said;
 use self::settle::Settled;
-use self::wire::{Balance, Identity, Made, Paid, Transaction};
+use self::wire::{Balance, Identity, Made, Notice, Paid, Transaction, Transactions};
 use crate::node::{checked_invoice, msat, payable, unix_now};
 use crate::paying::{amount, not_twice, proof, without_proof};
-use crate::rest::TIMEOUT;
+use crate::queue::Arrival;
+use crate::rest::{TIMEOUT, readable};
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Power, Powers, Settlement,
+    NodeInfo, Outgoing, Password, PayError, Payment, Power, Powers, Settlement, Settlements,
 };
 
 /// How often a payment is asked about whose answer was lost.
@@ -43,6 +47,7 @@ impl Nwc {
     /// What a wallet over Nostr Wallet Connect can do, if the connection allows it.
     pub const CAPABILITIES: Capabilities = Capabilities {
         msat_invoices: true,
+        settlements: Settlements::AsTheWalletDoes,
         custodial: true,
         pay: true,
         balances: true,
@@ -88,6 +93,16 @@ impl Nwc {
         }
     }
 
+    /// What the connection allows, as the wallet says.
+    async fn methods(&self) -> Result<Vec<String>, NodeError> {
+        self.link.ready().await?;
+        Ok(match self.link.info() {
+            Some(info) if !info.methods.is_empty() => info.methods,
+            // No relay kept what the wallet says of itself.
+            _ => self.link.ask::<Identity>("get_info", &json!({}), TIMEOUT).await?.methods,
+        })
+    }
+
     /// The answer was lost; the wallet's record may have it.
     async fn after_silence(&self, hash: &PaymentHash, until: Instant) -> Result<Payment, PayError> {
         loop {
@@ -116,12 +131,7 @@ impl LightningNode for Nwc {
     }
 
     async fn powers(&self) -> Result<Powers, NodeError> {
-        self.link.ready().await?;
-        let methods = match self.link.info() {
-            Some(info) if !info.methods.is_empty() => info.methods,
-            // No relay kept what the wallet says of itself.
-            _ => self.link.ask::<Identity>("get_info", &json!({}), TIMEOUT).await?.methods,
-        };
+        let methods = self.methods().await?;
         let has = |name: &str| Power::from_bool(methods.iter().any(|method| method == name));
         let spends =
             methods.iter().any(|method| method.starts_with("pay_") || method.starts_with("multi_pay_"));
@@ -129,6 +139,19 @@ impl LightningNode for Nwc {
             receive: Power::all([has("make_invoice"), has("lookup_invoice")]),
             look: Power::Unknown,
             spend: Power::from_bool(spends),
+        })
+    }
+
+    async fn settlements(&self) -> Result<Settlements, NodeError> {
+        self.link.ready().await?;
+        // Settled by what the relays kept of it, and so is the way that payments are looked for.
+        let info = self.link.info().unwrap_or_default();
+        let lists = info.methods.iter().any(|method| method == "list_transactions");
+        Ok(match (info.notifies, lists) {
+            (true, true) => Settlements::ToldAndListed,
+            (true, false) => Settlements::ToldAndAsked,
+            (false, true) => Settlements::Listed,
+            (false, false) => Settlements::Asked,
         })
     }
 
@@ -241,4 +264,25 @@ impl LightningNode for Nwc {
     async fn channels(&self) -> Result<Vec<Channel>, NodeError> {
         Ok(Vec::new())
     }
+}
+
+/// Reads a text as whatever a relay may bring, and as whatever a wallet may answer or tell: what arrived by it.
+pub(crate) fn read_anything(text: &str) -> Vec<Arrival> {
+    if let Said::Event(event) = Said::read(text) {
+        // Signed by nobody that is known, whatever it says.
+        let envelope = Envelope { wallet: Keys::generate().public_key(), keys: Keys::generate() };
+        assert!(envelope.open(&event, |_| true).is_none(), "a stranger is not believed");
+    }
+    let mut found: Vec<Transaction> = Notice::received(text).into_iter().collect();
+    found.extend(link::read::<Transaction>("lookup_invoice", text).ok());
+    if let Ok(list) = link::read::<Transactions>("list_transactions", text) {
+        found.extend(readable::<Transaction>(list.transactions));
+    }
+    for method in ["make_invoice", "get_info", "get_balance", "pay_invoice"] {
+        if let Err(error) = link::read::<serde_json::Value>(method, text) {
+            let _ = NodeError::from(error).to_string();
+        }
+    }
+    let _ = link::read::<Paid>("pay_invoice", text).is_ok();
+    found.iter().filter_map(|payment| payment.arrival(Msat::ZERO)).collect()
 }

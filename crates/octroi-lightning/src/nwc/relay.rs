@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nostr::Event;
+use nostr::{Event, EventId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use url::Url;
@@ -12,6 +12,7 @@ use super::envelope::{INFO, NOTIFICATION, NOTIFICATION_NIP04, RESPONSE};
 use super::link::Shared;
 use crate::NodeError;
 use crate::node::unix_now;
+use crate::rest::words;
 use crate::websocket::{Dialer, WebSocket};
 
 /// Requests that wait to be sent over one relay.
@@ -133,38 +134,62 @@ impl Line {
 
     /// One message of the relay; whether it has now sent what it kept.
     async fn heard(&self, text: &str, socket: &mut WebSocket) -> Result<bool, NodeError> {
-        // What is no message is passed over: a relay may say more than this client knows.
-        let Ok(Value::Array(mut parts)) = serde_json::from_str::<Value>(text) else { return Ok(false) };
-        let word = |place: usize| parts.get(place).and_then(Value::as_str);
-        match word(0) {
-            Some("EVENT") => {
-                if let Some(event) = parts.get_mut(2).map(Value::take)
-                    && let Ok(event) = serde_json::from_value::<Event>(event)
-                {
-                    self.shared.event(&event);
-                }
-            }
-            Some("EOSE") => return Ok(true),
-            Some("OK") if parts.get(2) == Some(&Value::Bool(false)) => {
-                let words = word(3).unwrap_or("no reason");
+        match Said::read(text) {
+            Said::Event(event) => self.shared.event(&event),
+            Said::Stored => return Ok(true),
+            Said::NotTaken(id, words) => {
                 tracing::debug!(relay = self.url.host_str(), words, "a Nostr relay did not take an event");
-                if let Some(Ok(id)) = word(1).map(nostr::EventId::from_hex) {
-                    self.shared.refused(self.number, &id, words);
-                }
+                self.shared.refused(self.number, &id, &words);
             }
-            Some("AUTH") => {
-                let challenge = word(1).unwrap_or_default();
-                if let Some(login) = self.shared.envelope.login(self.url.as_str(), challenge) {
+            Said::WhoIsThere(challenge) => {
+                if let Some(login) = self.shared.envelope.login(self.url.as_str(), &challenge) {
                     socket.send(json!(["AUTH", login]).to_string()).await?;
                     // What was refused for want of it is asked for again.
                     self.subscribe(socket).await?;
                 }
             }
-            Some("CLOSED") if !word(2).unwrap_or_default().starts_with("auth-required") => {
-                return Err(NodeError::Refused("the relay ended the subscription".to_owned()));
-            }
-            _ => {}
+            Said::Ended => return Err(NodeError::Refused("the relay ended the subscription".to_owned())),
+            Said::Nothing => {}
         }
         Ok(false)
+    }
+}
+
+/// What a relay says (NIP-01, NIP-42).
+pub(super) enum Said {
+    /// An event, whoever made it.
+    Event(Box<Event>),
+    /// It has sent what it kept.
+    Stored,
+    /// It did not take this event, and why.
+    NotTaken(EventId, String),
+    /// It wants to know who is there.
+    WhoIsThere(String),
+    /// It sends no more.
+    Ended,
+    /// Whatever else: a relay may say more than this client knows.
+    Nothing,
+}
+
+impl Said {
+    pub(super) fn read(text: &str) -> Self {
+        let Ok(Value::Array(mut parts)) = serde_json::from_str::<Value>(text) else { return Self::Nothing };
+        let word = |place: usize| parts.get(place).and_then(Value::as_str);
+        match word(0) {
+            Some("EVENT") => {
+                let event = parts.get_mut(2).map(Value::take);
+                let event = event.and_then(|event| serde_json::from_value(event).ok());
+                event.map_or(Self::Nothing, Self::Event)
+            }
+            Some("EOSE") => Self::Stored,
+            Some("OK") if parts.get(2) == Some(&Value::Bool(false)) => {
+                let why = words(word(3).unwrap_or("no reason").as_bytes());
+                let id = word(1).and_then(|id| EventId::from_hex(id).ok());
+                id.map_or(Self::Nothing, |id| Self::NotTaken(id, why))
+            }
+            Some("AUTH") => Self::WhoIsThere(word(1).unwrap_or_default().to_owned()),
+            Some("CLOSED") if !word(2).unwrap_or_default().starts_with("auth-required") => Self::Ended,
+            _ => Self::Nothing,
+        }
     }
 }

@@ -4,7 +4,6 @@
 //! relay was found again, the wallet is asked for its list of payments since the oldest of them; one that shows no list is
 //! asked about each of them.
 
-use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,10 @@ use serde_json::json;
 
 use super::link::{AskError, Link};
 use super::wire::{Transaction, Transactions};
+use crate::known::Known;
 use crate::open::{OpenInvoices, OpenRecord, Pauses};
 use crate::queue::Queue;
-use crate::rest::TIMEOUT;
+use crate::rest::{TIMEOUT, readable};
 use crate::{Invoice, NodeError, Settlement};
 
 /// Payments on a page: with their invoices they have to fit into one event (NIP-44: 64 KiB).
@@ -43,21 +43,12 @@ const LIST_SELDOM: Duration = Duration::from_secs(300);
 /// When one invoice is asked about where notifications tell of payments.
 const TOLD: Pauses = Pauses { min: Duration::from_secs(60), max: Duration::from_secs(1800) };
 
-/// Payments remembered so that a second word of them is no news.
-const KNOWN_MAX: usize = 10_000;
-
 /// The settlements of one wallet.
 pub(super) struct Settled {
     queue: Queue,
     open: OpenInvoices,
     known: Mutex<Known>,
     looked: Mutex<Looked>,
-}
-
-#[derive(Default)]
-struct Known {
-    hashes: HashSet<PaymentHash>,
-    order: VecDeque<PaymentHash>,
 }
 
 /// What was asked last.
@@ -172,8 +163,9 @@ impl Settled {
                 "type": "incoming",
             });
             let found: Transactions = link.ask("list_transactions", &asked, TIMEOUT).await?;
-            found.transactions.iter().for_each(|payment| self.take(payment));
-            if found.transactions.len() < PAGE {
+            let whole = found.transactions.len() >= PAGE;
+            readable(found.transactions).iter().for_each(|payment| self.take(payment));
+            if !whole {
                 return Ok(());
             }
         }
@@ -207,20 +199,5 @@ impl Settled {
             self.open.settled(&hash);
             self.queue.push(arrival);
         }
-    }
-}
-
-impl Known {
-    fn is_new(&mut self, hash: PaymentHash) -> bool {
-        if !self.hashes.insert(hash) {
-            return false;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > KNOWN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.hashes.remove(&oldest);
-        }
-        true
     }
 }

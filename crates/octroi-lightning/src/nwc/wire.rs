@@ -44,14 +44,23 @@ pub(super) struct Identity {
 /// A notification.
 #[derive(Deserialize)]
 pub(super) struct Notice {
-    pub(super) notification_type: String,
-    pub(super) notification: Value,
+    notification_type: String,
+    notification: Value,
+}
+
+impl Notice {
+    /// The payment that was received, if that is what it tells of.
+    pub(super) fn received(text: &str) -> Option<Transaction> {
+        let notice: Self = serde_json::from_str(text).ok()?;
+        let told = notice.notification_type == "payment_received";
+        told.then(|| serde_json::from_value(notice.notification).ok()).flatten()
+    }
 }
 
 /// `list_transactions`.
 #[derive(Deserialize)]
 pub(super) struct Transactions {
-    pub(super) transactions: Vec<Transaction>,
+    pub(super) transactions: Vec<Value>,
 }
 
 /// `lookup_invoice`, and one of [`Transactions`].
@@ -102,9 +111,9 @@ impl Transaction {
         if self.is_outgoing() || !self.is_settled() {
             return None;
         }
-        let amount = msat(self.amount)?.max(asked);
+        let asked = u64::try_from(asked.as_i64()).unwrap_or(0);
         let settled_at = self.settled_at.filter(|at| *at > 0).unwrap_or_else(unix_now);
-        (amount > Msat::ZERO).then_some(Arrival { payment_hash: self.hash()?, amount, settled_at, mark: 0 })
+        Arrival::new(self.hash()?, self.amount.max(asked), settled_at, 0)
     }
 
     /// What was paid, with its proof.

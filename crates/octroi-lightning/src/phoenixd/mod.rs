@@ -8,6 +8,20 @@
 mod http;
 mod paying;
 mod settled;
+
+/// Reads bytes as whatever phoenixd may answer or tell: what arrived by them.
+pub(crate) fn read_anything(bytes: &[u8]) -> Vec<Arrival> {
+    let _ = std::str::from_utf8(bytes).map(told::is_news);
+    let _ = serde_json::from_slice::<Created>(bytes).is_ok();
+    let _ = serde_json::from_slice::<Balance>(bytes).map(|balance| sat(balance.balance_sat));
+    if let Ok(info) = serde_json::from_slice::<Info>(bytes) {
+        let _ = info.channels.iter().filter(|channel| channel.is_usable()).count();
+    }
+    let one = serde_json::from_slice::<Incoming>(bytes).ok();
+    let list = serde_json::from_slice::<Vec<Incoming>>(bytes).unwrap_or_default();
+    one.iter().chain(&list).filter_map(Incoming::arrival).map(|(arrival, _)| arrival).collect()
+}
+
 #[cfg(test)]
 mod tests;
 mod told;
@@ -26,9 +40,10 @@ use self::told::Told;
 use self::wire::{Balance, Created, Incoming, Info};
 use crate::node::checked_invoice;
 use crate::polled::{self, Pauses, Polled};
+use crate::queue::Arrival;
 use crate::{
     Balances, Capabilities, Channel, Invoice, InvoiceRequest, InvoiceState, LightningNode, NodeError,
-    NodeInfo, Outgoing, Password, PayError, Payment, Power, Powers, Settled, Settlement,
+    NodeInfo, Outgoing, Password, PayError, Payment, Power, Powers, Settled, Settlement, Settlements,
 };
 
 /// How often phoenixd is asked while nothing arrives.
@@ -46,7 +61,7 @@ impl Phoenixd {
     pub const CAPABILITIES: Capabilities = Capabilities {
         msat_invoices: false,
         chosen_preimage: false,
-        settlements: crate::Settlements::Resumable,
+        settlements: Settlements::ToldAndListed,
         past: crate::Past::Listed,
         custodial: false,
         pay: true,
@@ -104,6 +119,12 @@ impl LightningNode for Phoenixd {
 
     fn capabilities(&self) -> Capabilities {
         Self::CAPABILITIES
+    }
+
+    /// A proxy may let no websocket through.
+    async fn settlements(&self) -> Result<Settlements, NodeError> {
+        let told = self.told.can().await;
+        Ok(if told { Settlements::ToldAndListed } else { Settlements::Listed })
     }
 
     async fn create_invoice(&self, request: InvoiceRequest) -> Result<Invoice, NodeError> {

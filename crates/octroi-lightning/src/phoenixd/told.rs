@@ -41,6 +41,11 @@ impl Told {
         Ok(Self { ear: Arc::new(ear), task: OnceLock::new() })
     }
 
+    /// Whether there is a websocket to be had now.
+    pub(super) async fn can(&self) -> bool {
+        self.ear.dialer.dial(&self.ear.url, Some(&self.ear.password)).await.is_ok()
+    }
+
     pub(super) fn listen(&self) {
         self.task.get_or_init(|| tokio::spawn(Arc::clone(&self.ear).listen()).abort_handle());
     }
@@ -64,9 +69,7 @@ impl Ear {
                     self.settled.is_told(true);
                     // Its word is not taken for money: the list is asked.
                     while let Ok(text) = socket.next().await {
-                        if serde_json::from_str(&text)
-                            .is_ok_and(|message: Message| message.kind == "payment_received")
-                        {
+                        if is_news(&text) {
                             self.settled.ask_now();
                         }
                     }
@@ -80,4 +83,9 @@ impl Ear {
             wait = (wait * 2).min(AGAIN_MAX);
         }
     }
+}
+
+/// Whether a message tells that something arrived.
+pub(super) fn is_news(text: &str) -> bool {
+    serde_json::from_str(text).is_ok_and(|message: Message| message.kind == "payment_received")
 }

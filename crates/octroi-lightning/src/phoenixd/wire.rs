@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use crate::node::msat;
 use crate::queue::Arrival;
 
 /// `POST /createinvoice`.
@@ -40,7 +39,7 @@ impl Incoming {
         let asked = self.requested_sat.unwrap_or(0).checked_mul(1000)?;
         let payment_hash = self.payment_hash.parse().ok()?;
         let settled_at = completed_at / 1000;
-        Some((Arrival { payment_hash, amount: msat(paid.max(asked))?, settled_at, mark: 0 }, completed_at))
+        Some((Arrival::new(payment_hash, paid.max(asked), settled_at, 0)?, completed_at))
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use octroi_l402::{Msat, PaymentHash};
@@ -14,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, Faults, Telling};
 use super::server::{Answer, Api};
 use super::stand::{Made, Settled, Stand, now};
 
@@ -23,6 +25,7 @@ type Refused = (i64, String);
 
 pub(super) struct Methods {
     pub(super) stand: Arc<Stand>,
+    pub(super) faults: Arc<Faults>,
 }
 
 pub(super) struct Rest(pub(super) Methods);
@@ -36,6 +39,16 @@ impl Api for Rest {
     fn stranger(&self) -> Answer {
         let words = json!({"code": 1501, "message": "Not authorized: Not derived from master"});
         Answer::Whole(StatusCode::UNAUTHORIZED, words)
+    }
+
+    /// 32 bytes of authentication, and a restriction to one method.
+    fn weak(&self) -> String {
+        URL_SAFE.encode([&[7; 32], &b"method=getinfo"[..]].concat())
+    }
+
+    fn too_weak(&self, head: &Parts) -> Option<Answer> {
+        let words = json!({"code": 1502, "message": "Not permitted: method is not equal to getinfo"});
+        (head.uri.path() != "/v1/getinfo").then(|| Answer::Whole(StatusCode::UNAUTHORIZED, words))
     }
 
     async fn answer(&self, head: &Parts, body: &[u8], _base: &str) -> Answer {
@@ -78,15 +91,22 @@ async fn answer(mut stream: UnixStream, methods: Arc<Methods>, faults: Arc<Fault
         }
     };
     let fault = faults.take();
+    faults.lag().await;
     let mut cuts = faults.cuts();
+    if let Some(Fault::Answer(_, text)) = fault {
+        return stream.write_all(format!("{text}\n\n").as_bytes()).await;
+    }
     let called = methods.call(request["method"].as_str().unwrap_or_default(), &request["params"]);
     let result = tokio::select! {
         result = called => result,
         _ = cuts.changed() => return stream.write_all(b"{\"jsonrpc\":\"2.0\",\"res").await,
     };
     let reply = match (fault, result) {
-        (Some(Fault::Answer(_, text)), _) => text,
         (Some(Fault::CutOff), _) => return stream.write_all(b"{\"jsonrpc\":\"2.0\",\"res").await,
+        (Some(Fault::Dribble), _) => loop {
+            stream.write_all(b" ").await?;
+            tokio::time::sleep(super::server::DRIBBLE).await;
+        },
         (fault, result) => {
             if let Some(Fault::Slow(by)) = fault {
                 tokio::time::sleep(by).await;
@@ -148,10 +168,18 @@ impl Methods {
     async fn wait(&self, params: &Value) -> Result<Value, Refused> {
         let after =
             params["lastpay_index"].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
+        let after = match () {
+            () if self.faults.tells(Telling::FromTheStart) => 0,
+            () if after > 0 && self.faults.tells(Telling::Twice) => after - 1,
+            () => after,
+        };
         let patience = Duration::from_secs(params["timeout"].as_u64().unwrap_or(3600));
         let settled = tokio::time::timeout(patience, self.stand.wait_after(after)).await;
-        let settled =
+        let mut settled =
             settled.map_err(|_| (904, "Timed out while waiting for invoice to be paid".to_owned()))?;
+        if self.faults.tells(Telling::Skipped) {
+            settled = self.stand.wait_after(settled.number).await;
+        }
         Ok(paid(&settled, self.stand.made(&settled.payment_hash).as_ref()))
     }
 

@@ -16,6 +16,19 @@ pub enum Fault {
     CutOff,
     /// The answer comes so much later.
     Slow(Duration),
+    /// The answer comes a byte at a time, and never ends.
+    Dribble,
+}
+
+/// How one settlement is told of, other than it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// The next one is told twice.
+    Twice,
+    /// The next one is passed over, and told when it is asked for again.
+    Skipped,
+    /// All are told again from the first one on, whatever was asked for.
+    FromTheStart,
 }
 
 /// What is to go wrong, in order; nothing by itself.
@@ -26,6 +39,7 @@ pub struct Faults {
     /// In milliseconds, for every answer.
     latency: AtomicU64,
     held: watch::Sender<bool>,
+    telling: Mutex<Option<Telling>>,
 }
 
 impl Faults {
@@ -60,13 +74,32 @@ impl Faults {
         let _ = self.held.subscribe().wait_for(|held| !held).await;
     }
 
-    pub(super) fn latency(&self) -> Duration {
-        Duration::from_millis(self.latency.load(Ordering::Relaxed))
+    /// Waits as long as every answer is to come later.
+    pub(crate) async fn lag(&self) {
+        let latency = Duration::from_millis(self.latency.load(Ordering::Relaxed));
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
     }
 
     /// Ends every stream that is open, in the middle of a line.
     pub fn cut_streams(&self) {
         self.streams.send_modify(|number| *number += 1);
+    }
+
+    /// Once, and then as it should be again.
+    pub fn tell(&self, how: Telling) {
+        *self.telling.lock() = Some(how);
+    }
+
+    /// Whether it is to be told like this now.
+    pub(crate) fn tells(&self, how: Telling) -> bool {
+        let mut telling = self.telling.lock();
+        let so = *telling == Some(how);
+        if so {
+            *telling = None;
+        }
+        so
     }
 
     pub(crate) fn take(&self) -> Option<Fault> {

@@ -9,6 +9,7 @@ use octroi_l402::{Msat, PaymentHash};
 use octroi_lightning::{NodeError, Outgoing, bolt11};
 use serde_json::{Value, json};
 
+use super::faults::{Faults, Telling};
 use super::server::{Answer, Api};
 use super::stand::{Stand, now};
 
@@ -21,6 +22,7 @@ const FAILED: u16 = 520;
 
 pub(super) struct Lnbits {
     pub(super) stand: Arc<Stand>,
+    pub(super) faults: Arc<Faults>,
 }
 
 fn refusal(status: u16, detail: &str) -> Answer {
@@ -97,8 +99,16 @@ impl Lnbits {
                 .and_then(|(_, text)| text.parse::<usize>().ok())
                 .unwrap_or(0)
         };
-        let settled = self.stand.all_settled();
-        let page = settled.iter().rev().skip(number("offset")).take(number("limit"));
+        let mut settled = self.stand.all_settled();
+        let (mut offset, mut limit) = (number("offset"), number("limit"));
+        if !settled.is_empty() && self.faults.tells(Telling::FromTheStart) {
+            (offset, limit) = (0, settled.len());
+        } else if !settled.is_empty() && self.faults.tells(Telling::Skipped) {
+            settled.pop();
+        } else if !settled.is_empty() && self.faults.tells(Telling::Twice) {
+            settled.extend(settled.last().copied());
+        }
+        let page = settled.iter().rev().skip(offset).take(limit);
         Answer::ok(
             page.map(|settled| record(&settled.payment_hash, settled.amount.as_i64(), "success", settled.at))
                 .collect(),

@@ -12,11 +12,13 @@ use octroi_lightning::{NodeError, Outgoing, PayError, Payment, bolt11};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::faults::{Faults, Telling};
 use super::server::{Answer, Api};
 use super::stand::{Settled, Stand, now};
 
 pub(super) struct Lnd {
     pub(super) stand: Arc<Stand>,
+    pub(super) faults: Arc<Faults>,
 }
 
 /// gRPC's codes, and the statuses that the gateway makes of them.
@@ -48,6 +50,23 @@ impl Api for Lnd {
         failure(2, "verification failed: signature mismatch after caveat verification")
     }
 
+    /// Baked with `info:read` alone: macaroons of version 2, whose identifier is LND's version 3 (`MacaroonId { nonce, storage_id, ops }`).
+    fn weak(&self) -> String {
+        let field = |number: u8, bytes: &[u8]| {
+            let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+            [&[number << 3 | 2, length], bytes].concat()
+        };
+        let op = [field(1, b"info"), field(2, b"read")].concat();
+        let identifier = [vec![3], field(1, &[7; 16]), field(2, b"0"), field(3, &op)].concat();
+        let length = u8::try_from(identifier.len()).unwrap_or(u8::MAX);
+        let packets = [&[2, 2, length], &identifier[..], &[0, 0, 6, 32], &[9; 32]].concat();
+        packets.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn too_weak(&self, head: &Parts) -> Option<Answer> {
+        (head.uri.path() != "/v1/getinfo").then(|| failure(2, "permission denied"))
+    }
+
     async fn answer(&self, head: &Parts, body: &[u8], _base: &str) -> Answer {
         let query: Vec<(String, String)> =
             url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
@@ -58,10 +77,8 @@ impl Api for Lnd {
         match (&head.method, path.as_slice()) {
             (&Method::POST, ["v1", "invoices"]) => self.add(&asked).await,
             (&Method::GET, ["v1", "invoices"]) => {
-                let settled = self.stand.all_settled();
-                Answer::ok(
-                    json!({"invoices": settled.iter().map(|settled| self.settled(settled)).collect::<Vec<_>>()}),
-                )
+                let number = |name: &str| query.iter().find(|(given, _)| given == name)?.1.parse().ok();
+                self.list(number("index_offset"), number("num_max_invoices").unwrap_or(100))
             }
             (&Method::GET, ["v1", "invoices", "subscribe"]) => {
                 let from = query.iter().find(|(name, _)| name == "settle_index");
@@ -124,6 +141,7 @@ impl Lnd {
             "r_hash": STANDARD.encode(settled.payment_hash.as_bytes()),
             "state": "SETTLED",
             "settled": true,
+            "creation_date": settled.at.to_string(),
             "settle_date": settled.at.to_string(),
             "settle_index": settled.number.to_string(),
             "amt_paid_msat": settled.amount.as_i64().to_string(),
@@ -132,12 +150,27 @@ impl Lnd {
         })
     }
 
+    /// The latest, or the latest before a number; only what settled is here.
+    fn list(&self, before: Option<usize>, most: usize) -> Answer {
+        let settled = self.stand.all_settled();
+        let end = before.map_or(settled.len(), |before| before.saturating_sub(1).min(settled.len()));
+        let begin = end.saturating_sub(most);
+        Answer::ok(json!({
+            "invoices": settled[begin..end].iter().map(|settled| self.settled(settled)).collect::<Vec<_>>(),
+            "last_index_offset": end.to_string(),
+            "first_index_offset": (begin + 1).to_string(),
+        }))
+    }
+
     /// Nothing of the past to who names no number.
     fn subscribe(&self, from: usize) -> Answer {
         let (lines, receiver) = mpsc::channel(16);
         let stand = Arc::clone(&self.stand);
         let mut number = if from == 0 { *stand.count.borrow() } else { from };
-        let api = Self { stand: Arc::clone(&stand) };
+        if self.faults.tells(Telling::FromTheStart) {
+            number = 0;
+        }
+        let api = Self { stand: Arc::clone(&stand), faults: Arc::clone(&self.faults) };
         tokio::spawn(async move {
             loop {
                 let settled = tokio::select! {
@@ -145,11 +178,15 @@ impl Lnd {
                     () = lines.closed() => return,
                 };
                 number = settled.number;
+                if api.faults.tells(Telling::Skipped) {
+                    continue;
+                }
                 // An invoice is told of when it is made, too.
                 let hash = STANDARD.encode(settled.payment_hash.as_bytes());
                 let open = json!({"result": {"r_hash": hash, "state": "OPEN", "settle_index": "0"}});
                 let line = json!({"result": api.settled(&settled)});
-                for line in [open, line] {
+                let again = api.faults.tells(Telling::Twice).then(|| line.clone());
+                for line in [open, line].into_iter().chain(again) {
                     if lines.send(line.to_string()).await.is_err() {
                         return;
                     }

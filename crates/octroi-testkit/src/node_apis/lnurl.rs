@@ -7,6 +7,7 @@ use http::request::Parts;
 use octroi_l402::Msat;
 use serde_json::{Value, json};
 
+use super::faults::{Faults, Telling};
 use super::server::{Answer, Api};
 use super::stand::Stand;
 
@@ -18,6 +19,7 @@ const EXPIRY_SECS: u64 = 600;
 
 pub(super) struct Lnurl {
     pub(super) stand: Arc<Stand>,
+    pub(super) faults: Arc<Faults>,
 }
 
 /// Errors come with status 200.
@@ -53,7 +55,7 @@ impl Api for Lnurl {
             Some(Ok(hash)) => match self.stand.made(&hash) {
                 Some(made) => Answer::ok(json!({
                     "status": "OK",
-                    "settled": self.stand.settled(&hash).await.is_some(),
+                    "settled": self.stand.settled(&hash).await.is_some() && !self.faults.tells(Telling::Skipped),
                     "preimage": Value::Null,
                     "pr": made.invoice.bolt11,
                 })),

@@ -25,7 +25,7 @@ use octroi_l402::{Msat, PaymentHash};
 use octroi_lightning::LightningNode;
 use tokio::task::AbortHandle;
 
-pub use self::faults::{Fault, Faults};
+pub use self::faults::{Fault, Faults, Telling};
 use self::stand::Stand;
 
 /// A node's API; it ends when dropped.
@@ -36,6 +36,8 @@ pub struct NodeApi {
     pub certificate: String,
     /// What lets a caller in: a macaroon in hex, a rune, a key.
     pub credential: String,
+    /// One of the same kind that allows to see who the node is, and nothing else; empty where there is no such thing.
+    pub weak: String,
     /// What is to go wrong.
     pub faults: Arc<Faults>,
     stand: Arc<Stand>,
@@ -47,6 +49,13 @@ impl NodeApi {
     #[must_use]
     pub fn invoices(&self) -> usize {
         self.stand.invoices()
+    }
+
+    /// The node was set up anew, or restored from an old copy: it knows none of its invoices and payments, and counts from the first
+    /// number again. Invoices that it made before are paid all the same.
+    pub fn counts_anew(&self) {
+        self.stand.forget_everything();
+        self.faults.cut_streams();
     }
 
     /// The API says from now on that so much came for an invoice, whatever the node behind it knows: more than was asked
@@ -73,7 +82,7 @@ const CREDENTIAL: &str = "0201036c6e6420c0ffee";
 /// When no loopback port can be had.
 pub async fn lnd(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(lnd::Lnd { stand: Arc::clone(&stand.0) }, faults, true, stand).await
+    serve(lnd::Lnd { stand: Arc::clone(&stand.0), faults: Arc::clone(&faults) }, faults, true, stand).await
 }
 
 /// Core Lightning's clnrest, over TLS with a certificate of its own. As [`lnd`].
@@ -82,7 +91,13 @@ pub async fn lnd(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
 /// When no loopback port can be had.
 pub async fn clnrest(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(cln::Rest(cln::Methods { stand: Arc::clone(&stand.0) }), faults, true, stand).await
+    serve(
+        cln::Rest(cln::Methods { stand: Arc::clone(&stand.0), faults: Arc::clone(&faults) }),
+        faults,
+        true,
+        stand,
+    )
+    .await
 }
 
 /// Core Lightning's Unix socket at `path`. As [`lnd`].
@@ -91,12 +106,12 @@ pub async fn clnrest(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
 /// When the socket cannot be made.
 pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    let methods = Arc::new(cln::Methods { stand: Arc::clone(&stand.0) });
+    let methods = Arc::new(cln::Methods { stand: Arc::clone(&stand.0), faults: Arc::clone(&faults) });
     let task = cln::listen(methods, Arc::clone(&faults), &path)?;
     let tasks = vec![stand.1, task.abort_handle()];
     let url = path.display().to_string();
-    let (certificate, credential) = (String::new(), String::new());
-    Ok(NodeApi { url, certificate, credential, faults, stand: stand.0, tasks })
+    let (certificate, credential, weak) = Default::default();
+    Ok(NodeApi { url, certificate, credential, weak, faults, stand: stand.0, tasks })
 }
 
 /// One wallet at an LNbits. As [`lnd`], without TLS.
@@ -105,7 +120,8 @@ pub async fn cln_socket(node: Arc<dyn LightningNode>, path: PathBuf) -> io::Resu
 /// When no loopback port can be had.
 pub async fn lnbits(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    serve(lnbits::Lnbits { stand: Arc::clone(&stand.0) }, faults, false, stand).await
+    serve(lnbits::Lnbits { stand: Arc::clone(&stand.0), faults: Arc::clone(&faults) }, faults, false, stand)
+        .await
 }
 
 /// A Lightning Address with LUD-21; its terms stand at `url`. As [`lnd`], without TLS.
@@ -114,7 +130,13 @@ pub async fn lnbits(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
 /// When no loopback port can be had.
 pub async fn lnurl(node: Arc<dyn LightningNode>) -> io::Result<NodeApi> {
     let (stand, faults) = (Stand::of(node), Arc::<Faults>::default());
-    let mut api = serve(lnurl::Lnurl { stand: Arc::clone(&stand.0) }, faults, false, stand).await?;
+    let mut api = serve(
+        lnurl::Lnurl { stand: Arc::clone(&stand.0), faults: Arc::clone(&faults) },
+        faults,
+        false,
+        stand,
+    )
+    .await?;
     api.url.push_str(lnurl::TERMS);
     Ok(api)
 }
@@ -125,8 +147,10 @@ async fn serve(
     tls: bool,
     (stand, settlements): (Arc<Stand>, AbortHandle),
 ) -> io::Result<NodeApi> {
+    let weak = api.weak();
     let served = server::start(Arc::new(api), Arc::clone(&faults), tls).await?;
     Ok(NodeApi {
+        weak,
         url: served.url,
         certificate: served.certificate,
         credential: CREDENTIAL.to_owned(),

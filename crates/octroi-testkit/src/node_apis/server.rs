@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +34,9 @@ use super::faults::{Fault, Faults};
 /// Most bytes of a request's body.
 const MAX_BODY: usize = 64 * 1024;
 
+/// The pause between two bytes of an answer that never ends.
+pub(super) const DRIBBLE: Duration = Duration::from_millis(50);
+
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What an API answers.
@@ -55,6 +59,16 @@ pub(super) trait Api: Send + Sync + 'static {
 
     /// What is said to somebody without the credential.
     fn stranger(&self) -> Answer;
+
+    /// A credential that allows to see who the node is, and nothing else; empty where there is no such thing.
+    fn weak(&self) -> String {
+        String::new()
+    }
+
+    /// What is said to its bearer; `None` for what it allows.
+    fn too_weak(&self, _head: &Parts) -> Option<Answer> {
+        None
+    }
 
     async fn answer(&self, head: &Parts, body: &[u8], base: &str) -> Answer;
 }
@@ -136,10 +150,7 @@ async fn connection(
 
 async fn respond(api: &dyn Api, faults: &Faults, request: Request<Incoming>, base: &str) -> Response<Body> {
     let fault = faults.take();
-    let latency = faults.latency();
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
-    }
+    faults.lag().await;
     if let Some(Fault::Answer(status, text)) = &fault {
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return whole(status, text.clone());
@@ -147,11 +158,24 @@ async fn respond(api: &dyn Api, faults: &Faults, request: Request<Incoming>, bas
     let (head, body) = request.into_parts();
     let name = api.credential_header();
     let shown = || head.headers.get(name).map(|value| value.as_bytes());
-    let answer = if !name.is_empty() && shown() != Some(CREDENTIAL.as_bytes()) {
-        api.stranger()
+    let weak = api.weak();
+    let refused = match shown() {
+        _ if name.is_empty() => None,
+        Some(credential) if credential == CREDENTIAL.as_bytes() => None,
+        Some(credential) if !weak.is_empty() && credential == weak.as_bytes() => api.too_weak(&head),
+        _ => Some(api.stranger()),
+    };
+    let answer = if let Some(refused) = refused {
+        refused
     } else {
         match Limited::new(body, MAX_BODY).collect().await {
-            Ok(body) => api.answer(&head, &body.to_bytes(), base).await,
+            Ok(body) => {
+                let (mut cuts, body) = (faults.cuts(), body.to_bytes());
+                tokio::select! {
+                    answer = api.answer(&head, &body, base) => answer,
+                    _ = cuts.changed() => return cut_off(),
+                }
+            }
             Err(_) => Answer::Whole(StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
         }
     };
@@ -159,6 +183,7 @@ async fn respond(api: &dyn Api, faults: &Faults, request: Request<Incoming>, bas
     match fault {
         Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
         Some(Fault::CutOff) => return cut_off(),
+        Some(Fault::Dribble) => return dribble(),
         _ => {}
     }
     match answer {
@@ -180,6 +205,15 @@ fn whole(status: StatusCode, text: String) -> Response<Body> {
 pub(crate) fn cut_off() -> Response<Body> {
     let pieces = [Ok(Frame::data(Bytes::from_static(b"{\"res"))), Err(io::Error::other("cut off"))];
     Response::new(BodyExt::boxed_unsync(StreamBody::new(stream::iter(pieces))))
+}
+
+/// A head, and then a byte at a time, for as long as somebody listens.
+pub(crate) fn dribble() -> Response<Body> {
+    let pieces = stream::unfold((), |()| async {
+        tokio::time::sleep(DRIBBLE).await;
+        Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
+    });
+    Response::new(BodyExt::boxed_unsync(StreamBody::new(pieces)))
 }
 
 fn lines_body(lines: mpsc::Receiver<String>, cuts: watch::Receiver<u64>) -> Body {

@@ -1,6 +1,6 @@
 //! What every API here remembers beside its node: the invoices it made, and what settled, numbered from 1.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,6 +17,8 @@ pub(super) struct Stand {
     pub(super) node: Arc<dyn LightningNode>,
     made: Mutex<HashMap<PaymentHash, Made>>,
     settled: Mutex<Vec<Settled>>,
+    /// Payments of before the node was set up anew.
+    forgotten: Mutex<HashSet<PaymentHash>>,
     /// How many have settled.
     pub(super) count: watch::Sender<usize>,
 }
@@ -46,6 +48,7 @@ impl Stand {
             node,
             made: Mutex::default(),
             settled: Mutex::default(),
+            forgotten: Mutex::default(),
             count: watch::Sender::new(0),
         });
         let task = tokio::spawn(Arc::clone(&stand).note_settlements()).abort_handle();
@@ -65,6 +68,13 @@ impl Stand {
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
+    }
+
+    pub(super) fn forget_everything(&self) {
+        self.made.lock().clear();
+        let settled = std::mem::take(&mut *self.settled.lock());
+        self.forgotten.lock().extend(settled.iter().map(|settled| settled.payment_hash));
+        self.count.send_replace(0);
     }
 
     /// Numbers what came.
@@ -113,6 +123,9 @@ impl Stand {
     /// What settled for an invoice. One that the node knows as paid is waited for, so that it has its number.
     pub(super) async fn settled(&self, hash: &PaymentHash) -> Option<Settled> {
         let find = || self.settled.lock().iter().find(|settled| settled.payment_hash == *hash).copied();
+        if self.forgotten.lock().contains(hash) {
+            return None;
+        }
         let mut count = self.count.subscribe();
         while matches!(self.node.lookup(hash).await, Ok(InvoiceState::Settled { .. })) && find().is_none() {
             count.changed().await.ok()?;

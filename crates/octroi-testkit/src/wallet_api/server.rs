@@ -25,7 +25,7 @@ use super::form::Form;
 use super::replies::Refusal;
 use super::websocket;
 use crate::node_apis::Fault;
-use crate::node_apis::server::{Body, cut_off};
+use crate::node_apis::server::{Body, cut_off, dribble};
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -79,6 +79,7 @@ async fn connection(stream: TcpStream, wallet: Arc<Wallet>) {
 
 async fn respond(wallet: &Wallet, request: Request<Incoming>) -> Response<Body> {
     let fault = wallet.faults.take();
+    wallet.faults.lag().await;
     if let Some(Fault::Answer(status, text)) = fault {
         let mut response = Response::new(whole(text));
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -92,6 +93,7 @@ async fn respond(wallet: &Wallet, request: Request<Incoming>) -> Response<Body> 
     match fault {
         Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
         Some(Fault::CutOff) => return cut_off(),
+        Some(Fault::Dribble) => return dribble(),
         _ => {}
     }
     response.map(whole)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use octroi_lightning::{NodeInfo, Powers};
+use octroi_l402::PaymentHash;
+use octroi_lightning::{NodeError, NodeInfo, Powers, Settlements};
 use serde_json::{Value, json};
 
 use crate::config::{LightningBackend, LightningConfig};
@@ -55,11 +56,21 @@ async fn ask(config: &LightningConfig) -> Answer {
     let mut answer = match node.info().await {
         Ok(info) => known(config, &info),
         // Who may not ask may still sell.
-        Err(error) if powers != Powers::UNKNOWN => {
+        Err(error @ (NodeError::Refused(_) | NodeError::Unsupported(_))) if powers != Powers::UNKNOWN => {
             Answer { lines: vec![format!("does not say who it is: {error}")], fatal: false }
         }
         Err(error) => return Answer::fatal(error.to_string()),
     };
+    // What a credential says of itself is worth nothing at a node that did not make it. This invoice was never made.
+    if let Err(error) = node.lookup(&PaymentHash::from_bytes([0; 32])).await {
+        answer.lines.push(format!("does not say what became of an invoice: {error}"));
+        answer.fatal = true;
+    }
+    if node.capabilities().settlements != Settlements::Stream
+        && let Ok(settlements) = node.settlements().await
+    {
+        answer.lines.push(settlements.words().to_owned());
+    }
     answer.lines.extend(config.backend.power_remarks(powers));
     answer.fatal |= powers.receive == octroi_lightning::Power::Refused;
     answer
@@ -74,7 +85,7 @@ fn known(config: &LightningConfig, info: &NodeInfo) -> Answer {
     if !info.synced {
         lines.push("has not seen the chain's tip lately: payments may fail".to_owned());
     }
-    let wanted = format!("{:?}", config.network).to_ascii_lowercase();
+    let wanted = config.network.name();
     let wrong = !info.network.is_empty() && info.network != wanted;
     if wrong {
         lines.push(format!("is on {}, but [lightning] network is {wanted}", info.network));

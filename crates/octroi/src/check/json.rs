@@ -1,7 +1,6 @@
 //! What the gate would do, for a program.
 
 use octroi_gate::price::Price;
-use octroi_lightning::Settlements;
 use serde_json::{Value, json};
 
 use super::table::{lightning, upstream};
@@ -17,7 +16,7 @@ pub(super) fn of_config(config: &Config) -> Value {
         "lightning_can": super::table::capabilities(config).map(|capabilities| json!({
             "msat_invoices": capabilities.msat_invoices,
             "chosen_preimage": capabilities.chosen_preimage,
-            "settlements_resumable": capabilities.settlements == Settlements::Resumable,
+            "settlements": capabilities.settlements.as_str(),
             "custodial": capabilities.custodial,
             "pay": capabilities.pay,
             "fee_limit": capabilities.fee_limit,

@@ -51,7 +51,7 @@ fn line(text: &mut String, name: &str, value: &str) {
 
 pub(super) fn lightning(config: &Config) -> String {
     let Some(lightning) = &config.lightning else { return "none".to_owned() };
-    let network = format!("{:?}", lightning.network).to_ascii_lowercase();
+    let network = lightning.network.name();
     match &lightning.backend {
         LightningBackend::Lnd(lnd) => format!("LND at {} ({network})", lnd.url),
         LightningBackend::Cln(Cln::Socket(path)) => {

@@ -83,6 +83,18 @@ pub enum Network {
     Regtest,
 }
 
+impl Network {
+    /// As configurations, nodes and invoices name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bitcoin => "bitcoin",
+            Self::Testnet => "testnet",
+            Self::Signet => "signet",
+            Self::Regtest => "regtest",
+        }
+    }
+}
+
 /// Whose node it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LightningBackend {

@@ -1,14 +1,19 @@
 //! What happens to the Lightning node's alerts: they are posted, and a program is started.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use octroi_gate::invoices::{Alert, AlertNews};
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use sha2::Sha256;
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
 use super::StartError;
@@ -27,6 +32,11 @@ const SIGNATURE: &str = "octroi-signature";
 const COMMAND_WAIT: Duration = Duration::from_secs(600);
 /// The program is not started again before this has passed: opening channels takes time.
 const COMMAND_PAUSE: Duration = Duration::from_secs(600);
+
+/// Most bytes of the program's own words that stand in the log; the rest is read and dropped.
+const SAID_MAX: usize = 2048;
+/// How long its words are waited for after its end: something that it left running may hold its output open.
+const SAID_WAIT: Duration = Duration::from_secs(1);
 
 /// Carries alerts to where the operator wants them.
 pub(super) struct Watch {
@@ -74,42 +84,77 @@ impl Watch {
         }
     }
 
-    /// Without a shell, and without the gate's environment beyond the paths a program needs.
-    fn start_program(&mut self, text: &str) {
-        let Some((program, arguments)) = self.on_low_inbound.split_first() else { return };
+    /// `None` when it is not started: there is none, it was started lately, or it cannot be.
+    fn start_program(&mut self, text: &str) -> Option<JoinHandle<()>> {
+        let (program, arguments) = self.on_low_inbound.split_first()?;
         if self.started.is_some_and(|at| at.elapsed() < COMMAND_PAUSE) {
-            return;
+            return None;
         }
         self.started = Some(Instant::now());
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        for name in ["PATH", "HOME", "USER", "LANG"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
+        match command(program, arguments, text).spawn() {
+            Ok(child) => Some(tokio::spawn(attend(child, tokio::time::sleep(COMMAND_WAIT)))),
+            Err(error) => {
+                tracing::warn!(%error, "the program for more room to receive could not be started");
+                None
             }
         }
-        command
-            .env("OCTROI_ALERT", Alert::LowInbound.as_str())
-            .env("OCTROI_ALERT_TEXT", text)
-            .kill_on_drop(true);
-        match command.spawn() {
-            Ok(mut child) => {
-                tokio::spawn(async move {
-                    match tokio::time::timeout(COMMAND_WAIT, child.wait()).await {
-                        Ok(Ok(status)) => {
-                            tracing::info!(%status, "the program for more room to receive has ended")
-                        }
-                        Ok(Err(error)) => {
-                            tracing::warn!(%error, "the program for more room to receive was lost")
-                        }
-                        Err(_) => {
-                            tracing::warn!("the program for more room to receive took too long; it was ended")
-                        }
-                    }
-                });
-            }
-            Err(error) => tracing::warn!(%error, "the program for more room to receive could not be started"),
+    }
+}
+
+/// Without a shell, and without the gate's environment beyond the paths a program needs.
+fn command(program: &str, arguments: &[String], text: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["PATH", "HOME", "USER", "LANG"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
         }
+    }
+    command.env("OCTROI_ALERT", Alert::LowInbound.as_str()).env("OCTROI_ALERT_TEXT", text);
+    // With whatever it starts, so that all of it can be ended.
+    command.process_group(0).kill_on_drop(true);
+    command
+}
+
+/// Waits for the program's end, and says how it was. When the time is over it is ended, with whatever it started.
+async fn attend(mut child: Child, time: impl Future<Output = ()>) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let words = Arc::<Mutex<Vec<u8>>>::default();
+    let mut readers = JoinSet::new();
+    if let Some(out) = child.stdout.take() {
+        readers.spawn(keep(out, Arc::clone(&words)));
+    }
+    if let Some(err) = child.stderr.take() {
+        readers.spawn(keep(err, Arc::clone(&words)));
+    }
+    let ended = tokio::select! {
+        ended = child.wait() => Some(ended),
+        () = time => None,
+    };
+    if let (None, Some(group)) = (&ended, group) {
+        // It may have ended in this moment.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = tokio::time::timeout(SAID_WAIT, async { while readers.join_next().await.is_some() {} }).await;
+    readers.abort_all();
+    let said = String::from_utf8_lossy(&words.lock()).replace(char::is_control, " ");
+    match ended {
+        Some(Ok(status)) if status.success() => {
+            tracing::info!(said, "the program for more room to receive has ended");
+        }
+        Some(Ok(status)) => tracing::warn!(%status, said, "the program for more room to receive has failed"),
+        Some(Err(error)) => tracing::warn!(%error, said, "the program for more room to receive was lost"),
+        None => tracing::warn!(said, "the program for more room to receive took too long; it was ended"),
+    }
+}
+
+/// Reads to the end, and keeps the first of it.
+async fn keep(mut from: impl AsyncRead + Unpin, words: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let mut words = words.lock();
+        let room = SAID_MAX - words.len().min(SAID_MAX);
+        words.extend_from_slice(&buffer[..read.min(room)]);
     }
 }
 
@@ -173,7 +218,7 @@ fn signature(secret: &Secret, now: u64, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -211,6 +256,74 @@ mod tests {
             posted
         });
         (url, posted)
+    }
+
+    fn words(folder: &std::path::Path, script: &str) -> Vec<String> {
+        ["sh", "-c", &format!("cd '{}'; {script}", folder.display())].map(str::to_owned).to_vec()
+    }
+
+    #[tokio::test]
+    async fn the_program_is_started_once_with_little_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let on_low_inbound = words(folder.path(), "env > env; yes | head -c 1000000; exit 3");
+        let mut watch = Watch { posts: None, on_low_inbound, started: None };
+        watch.start_program("1 of 2").unwrap().await.unwrap();
+        assert!(watch.start_program("1 of 2").is_none(), "not again so soon");
+        let env = std::fs::read_to_string(folder.path().join("env")).unwrap();
+        assert!(
+            env.contains("OCTROI_ALERT=low_inbound\n") && env.contains("OCTROI_ALERT_TEXT=1 of 2\n"),
+            "{env}"
+        );
+        let known = [
+            "PATH",
+            "HOME",
+            "USER",
+            "LANG",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "OCTROI_ALERT",
+            "OCTROI_ALERT_TEXT",
+        ];
+        let names = env.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+        assert_eq!(names.filter(|name| !known.contains(name)).collect::<Vec<_>>(), Vec::<&str>::new());
+        watch.started = Instant::now().checked_sub(COMMAND_PAUSE);
+        watch.start_program("").unwrap().await.unwrap();
+        watch.on_low_inbound = vec!["/nowhere/at-all".to_owned()];
+        watch.started = None;
+        assert!(watch.start_program("").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_end_is_ended_with_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("child");
+        let words = words(folder.path(), "sleep 1000 & echo $! > new; mv new child; wait");
+        let child = command(&words[0], &words[1..], "").spawn().unwrap();
+        let begun = async {
+            while !told.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        attend(child, begun).await;
+        let child = std::fs::read_to_string(&told).unwrap();
+        let stat = std::path::Path::new("/proc").join(child.trim()).join("stat");
+        // One that is dead and not yet reaped is none.
+        let gone = async {
+            while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), gone).await.expect("what it started should be gone");
+    }
+
+    #[tokio::test]
+    async fn little_is_kept_of_what_is_said() {
+        let words = Arc::<Mutex<Vec<u8>>>::default();
+        keep(&vec![b'x'; 10 * SAID_MAX][..], Arc::clone(&words)).await;
+        keep(&b"more"[..], Arc::clone(&words)).await;
+        assert_eq!(words.lock().len(), SAID_MAX);
     }
 
     #[tokio::test]

@@ -37,6 +37,7 @@ pub(super) fn desk(
         slow: config.alerts.slow,
         low_inbound: config.alerts.low_inbound_sat.and_then(|sat| Msat::from_sat(i64::try_from(sat).ok()?)),
         look_every: config.alerts.look_every,
+        network: Some(config.network.name()),
     };
     InvoiceDesk::new(node, settings).map_err(|error| StartError::Value(error.to_string()))
 }

@@ -15,7 +15,7 @@ use super::open::{SCHEMA, runtime, schema_of};
 use crate::account::AccountRef;
 use crate::engine::codes::{seconds, time, time_from, unit_from};
 use crate::engine::records::{Ask, Cell, Given, Record};
-use crate::engine::{AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply};
+use crate::engine::{AccountId, AccountState, LoadRequest, Loaded, OWNER_ACCOUNTS, Question, Reply, sql};
 use crate::entry::{Quote, QuoteState};
 use crate::error::{OpenError, ReadError};
 
@@ -64,6 +64,10 @@ pub(super) async fn ask(session: &mut Session, question: &Question) -> Result<Re
         Question::Cursor(node) => {
             let rows = session.query("SELECT cursor FROM cursors WHERE node = $1", &[node]).await?;
             Reply::Cursor(rows.first().map(|row| row.try_get(0)).transpose()?)
+        }
+        Question::Cursors(kind) => {
+            let rows = session.query(sql::CURSORS_OF_A_KIND, &[kind]).await?;
+            Reply::Cursors(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
         }
         Question::Quote(hash) => Reply::Quote(quote_state(session, hash).await?),
     })

@@ -6,6 +6,7 @@ use octroi_l402::{Msat, PaymentHash, TokenId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::codes::{time, time_from};
+use super::super::sql;
 use super::super::{AccountId, AccountState, LoadRequest, Loaded, NOBODY, OWNER_ACCOUNTS, OWNER_BEARERS};
 use super::rows::{ACCOUNTS, account_state};
 use super::settle::Unsettled;
@@ -82,6 +83,12 @@ pub(super) fn cursor(connection: &Connection, node: &str) -> rusqlite::Result<Op
         .prepare_cached("SELECT cursor FROM cursors WHERE node = ?1")?
         .query_row([node], |row| row.get(0))
         .optional()
+}
+
+/// The same for all nodes of a kind.
+pub(super) fn cursors(connection: &Connection, kind: &str) -> rusqlite::Result<Vec<String>> {
+    let mut found = connection.prepare_cached(sql::CURSORS_OF_A_KIND)?;
+    found.query_map([kind], |row| row.get(0))?.collect()
 }
 
 /// What is known of a payment hash.

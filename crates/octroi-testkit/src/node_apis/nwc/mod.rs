@@ -88,6 +88,7 @@ pub async fn connect(node: Arc<dyn LightningNode>, terms: &Terms) -> io::Result<
     let mut tasks = vec![settlements];
     tasks.extend(wallet.serve(relays.iter().map(Relay::hub).collect()));
     let url = relays.first().map(|relay| relay.url.clone()).unwrap_or_default();
-    let api = NodeApi { url, certificate: String::new(), credential, faults, stand, tasks };
+    let (certificate, weak) = Default::default();
+    let api = NodeApi { url, certificate, credential, weak, faults, stand, tasks };
     Ok(Connection { api, relays })
 }

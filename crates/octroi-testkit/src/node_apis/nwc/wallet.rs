@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::super::faults::{Fault, Faults};
+use super::super::faults::{Fault, Faults, Telling};
 use super::super::stand::{Made, Settled, Stand, now};
 use super::Terms;
 use super::relay::Hub;
@@ -98,6 +98,7 @@ impl Wallet {
 
     async fn answer(self: Arc<Self>, event: Event, hubs: Vec<Arc<Hub>>) {
         let fault = self.faults.take();
+        self.faults.lag().await;
         let is_nip44 = event.tags.iter().any(|tag| tag.as_slice() == ["encryption", "nip44_v2"]);
         let secret = self.keys.secret_key();
         let text = if is_nip44 && self.terms.nip44 {
@@ -107,18 +108,22 @@ impl Wallet {
         };
         let Some(request) = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else { return };
         let method = request["method"].as_str().unwrap_or_default();
-        let mut said = match self.call(method, &request["params"]).await {
-            Ok(result) => json!({"result_type": method, "error": null, "result": result}),
-            Err((code, message)) => {
-                json!({"result_type": method, "error": {"code": code, "message": message}, "result": null})
+        let said = match &fault {
+            Some(Fault::Answer(_, text)) => text.clone(),
+            _ => match self.call(method, &request["params"]).await {
+                Ok(result) => json!({"result_type": method, "error": null, "result": result}),
+                Err((code, message)) => {
+                    json!({"result_type": method, "error": {"code": code, "message": message}, "result": null})
+                }
             }
-        }
-        .to_string();
+            .to_string(),
+        };
         match fault {
-            Some(Fault::Answer(_, text)) => said = text,
             Some(Fault::CutOff) => return self.faults.cut_streams(),
+            // A message is whole or not there.
+            Some(Fault::Dribble) => return,
             Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
-            None => {}
+            Some(Fault::Answer(..)) | None => {}
         }
         let content = if is_nip44 { self.nip44(&said) } else { self.nip04(&said) };
         let tags = vec![Tag::public_key(self.client), Tag::event(event.id)];
@@ -141,13 +146,19 @@ impl Wallet {
         loop {
             let settled = self.stand.wait_after(number).await;
             number = settled.number;
+            if self.faults.tells(Telling::Skipped) {
+                continue;
+            }
+            let times = if self.faults.tells(Telling::Twice) { 2 } else { 1 };
             let notification = self.paid(&settled, self.stand.made(&settled.payment_hash).as_ref());
             let text =
                 json!({"notification_type": "payment_received", "notification": notification}).to_string();
             let tags = || vec![Tag::public_key(self.client)];
-            self.publish(&hubs, NOTIFICATION_NIP04, &self.nip04(&text), tags());
-            if self.terms.nip44 {
-                self.publish(&hubs, NOTIFICATION, &self.nip44(&text), tags());
+            for _ in 0..times {
+                self.publish(&hubs, NOTIFICATION_NIP04, &self.nip04(&text), tags());
+                if self.terms.nip44 {
+                    self.publish(&hubs, NOTIFICATION, &self.nip44(&text), tags());
+                }
             }
         }
     }

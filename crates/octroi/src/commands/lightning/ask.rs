@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use octroi_l402::Msat;
 use octroi_lightning::InvoiceRequest;
+use octroi_server::lightning_pages;
 use serde_json::{Value, json};
 
 use super::{LightningCommand, LookError};
@@ -77,47 +78,12 @@ async fn answer(node: &Node, command: &LightningCommand) -> Result<Value, LookEr
                 expiry: Duration::from_secs(*expiry),
                 preimage: None,
             };
-            let made = handle.create_invoice(request).await?;
-            Ok(json!({
-                "invoice": made.bolt11,
-                "payment_hash": made.payment_hash.to_string(),
-                "amount_msat": made.amount.as_i64(),
-                "expires_at": made.expires_at,
-            }))
+            Ok(lightning_pages::of_invoice(&handle.create_invoice(request).await?))
         }
         LightningCommand::Address(_) => Ok(json!({"address": handle.new_address().await?})),
         _ => {
-            let info = handle.info().await?;
-            let balances = handle.balances().await.ok();
-            let channels = handle.channels().await?;
-            let closing = handle.closing().await?;
-            Ok(json!({
-                "backend": handle.backend(),
-                "can": handle.capabilities().to_string(),
-                "custodial": handle.capabilities().custodial,
-                "up": true,
-                "outbound_msat": balances.map(|balances| balances.outbound.as_i64()),
-                "inbound_msat": balances.and_then(|balances| balances.inbound).map(Msat::as_i64),
-                "onchain_sat": balances.map(|balances| balances.onchain_sat),
-                "node": {
-                    "id": info.id,
-                    "alias": info.alias,
-                    "network": info.network,
-                    "block_height": info.block_height,
-                    "synced": info.synced,
-                    "channels": info.channels,
-                    "usable_channels": info.usable_channels,
-                },
-                "channels": channels.iter().map(|channel| json!({
-                    "id": channel.id,
-                    "peer": channel.peer,
-                    "capacity_sat": channel.capacity_sat,
-                    "outbound_msat": channel.outbound.as_i64(),
-                    "inbound_msat": channel.inbound.as_i64(),
-                    "usable": channel.usable,
-                })).collect::<Vec<_>>(),
-                "closing": closing,
-            }))
+            let (answer, unknown) = lightning_pages::of_node(handle.as_ref()).await;
+            unknown.map_or(Ok(answer), |error| Err(error.into()))
         }
     }
 }

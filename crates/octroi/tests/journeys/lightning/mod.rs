@@ -1,10 +1,12 @@
 //! The node behind a running gate: its commands, its outages, its room to receive, and floods of callers.
 
+mod asking;
 mod commands;
 mod flood;
 mod kills;
 mod liquidity;
 mod outage;
+mod program;
 
 use std::time::Duration;
 

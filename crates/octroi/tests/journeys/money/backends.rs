@@ -2,27 +2,57 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use octroi_l402::Msat;
 use octroi_lightning::{LightningNode, Password};
-use octroi_testkit::node_apis::{self, NodeApi, nwc};
+use octroi_testkit::node_apis::{self, Faults, NodeApi, nwc};
 use octroi_testkit::nodes::{Pair, StoreDir};
 use octroi_testkit::upstream::sample::Sample;
-use octroi_testkit::wallet_api;
+use octroi_testkit::wallet_api::{self, WalletApi};
 use serde_json::json;
 
 use crate::harness::{Caller, Gate, Launch, PATIENCE, soon};
 
-const PASSWORD: &str = "a-password-that-nobody-logs";
+pub(crate) const PASSWORD: &str = "a-password-that-nobody-logs";
 
 /// What is lent to a gate.
-struct Lent {
+pub(crate) struct Lent {
     /// What its configuration says of it.
-    section: String,
+    pub(crate) section: String,
     /// What must not stand in its log.
-    secret: String,
+    pub(crate) secret: String,
     /// The node's API; dropped, it is gone.
-    api: Box<dyn std::any::Any + Send>,
+    api: Box<dyn Api>,
+}
+
+/// An API of a node, whichever.
+pub(crate) trait Api: Send {
+    /// What is to go wrong with it.
+    fn faults(&self) -> &Faults;
+
+    /// How many invoices it has made; `None` where it does not count.
+    fn invoices(&self) -> Option<usize>;
+}
+
+impl Api for NodeApi {
+    fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    fn invoices(&self) -> Option<usize> {
+        Some(self.invoices())
+    }
+}
+
+impl Api for WalletApi {
+    fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    fn invoices(&self) -> Option<usize> {
+        None
+    }
 }
 
 fn lent(section: String, api: NodeApi) -> Lent {
@@ -31,7 +61,7 @@ fn lent(section: String, api: NodeApi) -> Lent {
 }
 
 /// The payee behind an API of this kind.
-async fn lend(kind: &str, payee: Arc<dyn LightningNode>, dir: &Path) -> Lent {
+pub(crate) async fn lend(kind: &str, payee: Arc<dyn LightningNode>, dir: &Path) -> Lent {
     let file = |name: &str, text: &str| {
         let path = dir.join(name);
         std::fs::write(&path, text).unwrap();
@@ -76,11 +106,14 @@ async fn lend(kind: &str, payee: Arc<dyn LightningNode>, dir: &Path) -> Lent {
     }
 }
 
-async fn open(kind: &str, section: &str, upstream: &str) -> Gate {
+/// Every node that is not in the gate.
+const KINDS: [&str; 7] = ["lnd", "cln", "cln socket", "phoenixd", "lnbits", "lnurl", "nwc"];
+
+async fn open(kind: &str, section: &str, upstream: &str, more: &str) -> Gate {
     let backend = kind.split(' ').next().unwrap();
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[lightning]\nbackend = \"{backend}\"\nnetwork = \"regtest\"\n{section}\n\
-         [lightning.invoices]\nready = 0\n[mcp_server]\nupstream = \"{upstream}\"\n\
+         {more}\n[mcp_server]\nupstream = \"{upstream}\"\n\
          [[mcp_server.tools]]\nname = \"data_query\"\nprice = {{ sats = 2 }}\n"
     );
     Launch::new(&config, &[]).start().await
@@ -90,10 +123,10 @@ async fn open(kind: &str, section: &str, upstream: &str) -> Gate {
 async fn every_node_sells_and_what_was_paid_outlives_it() {
     let pair = Pair::start(StoreDir::temporary().unwrap()).await.unwrap();
     let sample = Sample::start().await.unwrap();
-    for kind in ["lnd", "cln", "cln socket", "phoenixd", "lnbits", "lnurl", "nwc"] {
+    for kind in KINDS {
         let dir = StoreDir::temporary().unwrap();
         let Lent { section, secret, api } = lend(kind, pair.payee.clone(), dir.path()).await;
-        let gate = open(kind, &section, &sample.url()).await;
+        let gate = open(kind, &section, &sample.url(), "invoices = { ready = 0 }").await;
         let caller = Caller::of(&gate);
         let query = || caller.call("data_query", json!({"query": "carts"}));
 
@@ -124,5 +157,39 @@ async fn every_node_sells_and_what_was_paid_outlives_it() {
         query().paid(&credential).send().await.refused(503, "NO_LIQUIDITY");
         assert_eq!(gate.ledger().await["captured"], 3, "{kind}");
         assert!(secret.is_empty() || !gate.log().contains(&secret), "{kind}");
+    }
+}
+
+/// What strangers of one network may have in a minute.
+const ALLOWED: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_node_is_flooded_and_a_slow_one_is_told_of() {
+    let pair = Pair::start(StoreDir::temporary().unwrap()).await.unwrap();
+    let sample = Sample::start().await.unwrap();
+    for kind in KINDS {
+        let dir = StoreDir::temporary().unwrap();
+        let Lent { section, api, .. } = lend(kind, pair.payee.clone(), dir.path()).await;
+        let more = format!(
+            "invoices = {{ ready = 0, per_network = \"{ALLOWED}/h\" }}\nalerts = {{ slow_ms = 100, look_every_seconds = 1 }}"
+        );
+        let gate = open(kind, &section, &sample.url(), &more).await;
+        api.faults().slow_down(Duration::from_millis(150));
+        let mut made = 0;
+        for number in 0..4 * ALLOWED {
+            // Strangers, each of them new; the next one's call is another call.
+            let caller = Caller::of(&gate);
+            let reply = caller.call("data_query", json!({"query": number.to_string()})).send().await;
+            match reply.status {
+                402 => made += 1,
+                _ => {
+                    reply.refused(429, "RATE_LIMITED");
+                }
+            };
+        }
+        assert!((1..=ALLOWED).contains(&made), "{kind}: {made}");
+        assert!(api.invoices().is_none_or(|there| there == made), "{kind}: as the node counts");
+        assert!(gate.metrics().await.contains("octroi_alerts_total{alert=\"slow\"} 1"), "{kind}");
+        assert!(gate.log().contains("making an invoice took "), "{kind}: {}", gate.log());
     }
 }

@@ -1,6 +1,6 @@
 //! Paying for calls: real invoices, paid over a real channel.
 
-mod backends;
+pub(crate) mod backends;
 mod carriers;
 mod credit;
 mod dropped;
