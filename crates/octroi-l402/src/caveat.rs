@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `services=<name>:<tier>[,…]` | the services the token is good at (L402 `macaroons.md`) | all must name the service |
 //! | `<service>_capabilities=a,b` | the tools it may be used for | only those in every list |
-//! | `<service>_valid_until=<unix s>` | good before that second | the earliest |
+//! | `<service>_valid_until=<unix s>` | good before that second | the earliest; one that a holder brought forward is not renewed |
 //! | `<service>_calls=<n>` | the most calls it may make | the fewest |
 //! | `<service>_max_msat=<n>` | the most that one call may cost | the least |
 //! | `<service>_arguments_sha256=<hex>` | only a call with these arguments | must agree |
@@ -73,6 +73,8 @@ pub struct Terms {
     pub tools: Option<Vec<String>>,
     /// Good while `now < valid_until` (unix seconds); `None`: always.
     pub valid_until: Option<u64>,
+    /// Whether a holder brought the end forward: then it is meant, and no later one is to be had for this token.
+    pub ends_for_good: bool,
     /// What the issuer promised one call costs; `None`: the price of the day.
     pub price: Option<Msat>,
     /// SHA-256 of the only arguments the promise is for; `None`: whatever they are. Written only beside a price.
@@ -119,6 +121,7 @@ impl Terms {
             service: service.into(),
             tools: None,
             valid_until: None,
+            ends_for_good: false,
             price: None,
             price_for: None,
             max_price: None,
@@ -258,7 +261,10 @@ impl Terms {
         if known(CAPABILITIES) {
             return self.restrict_tools(value);
         } else if known(VALID_UNTIL) {
-            least(&mut self.valid_until, number(value)?);
+            let until = number(value)?;
+            // The issuer writes one, and nobody can put another in front of it.
+            self.ends_for_good |= self.valid_until.is_some_and(|held| until < held);
+            least(&mut self.valid_until, until);
         } else if known(CALLS) {
             least(&mut self.calls, number(value)?);
         } else if known(MAX_MSAT) {

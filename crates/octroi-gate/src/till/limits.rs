@@ -118,10 +118,11 @@ impl Bounds {
         match self.purposes.get(place) {
             Some(Purpose::Lent(label)) => {
                 let text = format!("the budget `{label}` of this credential has {left} left");
-                Problem::new(Reason::CredentialSpent, text)
+                Problem::new(Reason::CredentialSpent, text).lent()
             }
+            // A holder may have appended it, too.
             Some(Purpose::Sold) => {
-                Problem::new(Reason::CredentialSpent, "the calls of this credential are used up")
+                Problem::new(Reason::CredentialSpent, "the calls of this credential are used up").lent()
             }
             Some(Purpose::Operator) | None => {
                 let wait = until.saturating_sub(now).max(1);

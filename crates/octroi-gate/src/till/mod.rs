@@ -210,6 +210,10 @@ impl Till {
         let (who, failure) = match (trouble.reason, trouble.holder) {
             // Its money is still there: it failed at nothing.
             (Reason::CredentialExpired, _) if trouble.renewed.is_some() => return Ok(()),
+            // What one holder lent to another is used up: the account is not, and its owner does not wait for that.
+            (Reason::CredentialSpent | Reason::CredentialExpired, Some(_)) if trouble.lent => {
+                (sale.caller(), Failure::Spent)
+            }
             (Reason::CredentialSpent | Reason::CredentialExpired, Some(token)) => {
                 (Failing::Holder(token), Failure::Spent)
             }
@@ -323,6 +327,11 @@ impl Till {
     }
 
     async fn expired(&self, sale: &Sale<'_>, verified: &Verified, at: u64) -> Problem {
+        // Whoever lent it wants it to end. Its owner has the one it was made from.
+        if verified.terms.ends_for_good {
+            let text = format_args!("the credential was lent until {at}").to_string();
+            return Problem::new(Reason::CredentialExpired, text).lent();
+        }
         // The money is not lost: the same account gets a macaroon with a later end, opened by the same preimage.
         let balance = self.settings.ledger.balance(&verified.token_id).await.ok().flatten();
         let left =

@@ -39,6 +39,8 @@ pub(crate) struct Trouble {
     pub(super) reason: Reason,
     /// The account of a genuine credential that was shown, whatever is wrong with it.
     pub(super) holder: Option<TokenId>,
+    /// What is used up is what a holder lent, and not the account.
+    pub(super) lent: bool,
     /// A puzzle before the invoice was solved.
     pub(super) worked: bool,
     /// Empty where nothing is wrong beyond the lack of a payment.
@@ -54,6 +56,7 @@ impl Problem {
         Self::Payment(Trouble {
             reason,
             holder: None,
+            lent: false,
             worked: false,
             text: text.to_string(),
             renewed: None,
@@ -73,6 +76,14 @@ impl Problem {
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         if let Self::Payment(trouble) = &mut self {
             trouble.retry_after_seconds = Some(seconds);
+        }
+        self
+    }
+
+    /// What is used up is what a holder lent, and not the account.
+    pub(super) fn lent(mut self) -> Self {
+        if let Self::Payment(trouble) = &mut self {
+            trouble.lent = true;
         }
         self
     }

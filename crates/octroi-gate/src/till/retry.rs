@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use octroi_l402::Verified;
 use octroi_ledger::{Answer, Claim, Claimed};
 use octroi_mcp::digest::arguments_digest;
 
@@ -69,8 +70,7 @@ impl Till {
         match (retry, sale.owner) {
             (Some(retry), Some(owner)) => Some(key(b"a caller's call", &[service, &owner, retry.as_bytes()])),
             (Some(retry), None) => {
-                let token = verified()?.token_id;
-                Some(key(b"a credential's call", &[service, token.as_bytes(), retry.as_bytes()]))
+                Some(holders_key(b"a credential's call", service, verified()?, retry.as_bytes()))
             }
             (None, _) => {
                 let verified = verified().filter(|verified| verified.terms.calls == Some(1))?;
@@ -79,11 +79,21 @@ impl Till {
                 if beside_token && !sale.rule.selling.single_use {
                     return None;
                 }
-                let token = verified.token_id;
-                Some(key(b"a credential's one call", &[service, token.as_bytes(), &request(sale)]))
+                Some(holders_key(b"a credential's one call", service, verified, &request(sale)))
             }
         }
     }
+}
+
+/// What stands for a call of whoever holds this credential. One who was lent it under a budget of his own has calls of his own:
+/// he is given no answer that its owner paid for, nor one of another borrower's.
+fn holders_key(purpose: &[u8], service: &[u8], verified: &Verified, name: &[u8]) -> [u8; 32] {
+    let mut parts = vec![service, verified.token_id.as_bytes()];
+    parts.extend(verified.terms.budgets.iter().map(|budget| budget.label.as_bytes()));
+    // In one order, however the caveats stand.
+    parts[2..].sort_unstable();
+    parts.push(name);
+    key(purpose, &parts)
 }
 
 /// What the call asks for.

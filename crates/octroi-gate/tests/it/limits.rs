@@ -46,6 +46,57 @@ async fn a_lent_credential_spends_its_budget_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_credential_that_was_lent_until_some_time_is_not_renewed_after_it() {
+    let mut plan = rich();
+    plan.terms.valid_until = Some(2_000_000_000_000);
+    let house = House::new(plan).await;
+    let body = async |caveats: &[&str]| {
+        let shown = format!("L402 {}", house.attenuated(caveats));
+        let response = house.ask(ok(), "{}", &[("authorization", &shown)]).await;
+        let read = House::read(response).await.expect("a body");
+        serde_json::from_slice::<serde_json::Value>(&read).expect("JSON")
+    };
+    // The end that its owner wrote into it is meant, whatever else a borrower appends.
+    let ends: [&[&str]; 3] = [
+        &["mcp_valid_until=1"],
+        &["mcp_valid_until=1", "mcp_valid_until=2000000000000"],
+        &["mcp_budget_msat=9000:bob", "mcp_valid_until=1", "mcp_valid_until=1"],
+    ];
+    for caveats in ends {
+        let refused = body(caveats).await;
+        let why = refused["error"]["message"].as_str().expect("why");
+        assert!(why.contains("the credential was lent until 1;"), "{refused}");
+        assert!(refused["error"]["data"]["renewed"].is_null(), "{refused}");
+    }
+    assert!(body(&["mcp_valid_until=2000000000001"]).await["result"].is_object());
+    assert_eq!(house.left().await, 9 * PRICE);
+
+    // The owner's own is renewed when its time is over.
+    let mut plan = rich();
+    plan.terms.valid_until = Some(1);
+    let house = House::new(plan).await;
+    let shown = format!("L402 {}", house.attenuated(&[]));
+    let response = house.ask(ok(), "{}", &[("authorization", &shown)]).await;
+    let read = House::read(response).await.expect("a body");
+    let refused: serde_json::Value = serde_json::from_slice(&read).expect("JSON");
+    assert!(refused["error"]["data"]["renewed"]["macaroon"].is_string(), "{refused}");
+}
+
+#[tokio::test]
+async fn a_borrower_who_has_used_everything_up_slows_nobody_but_himself() {
+    let mut plan = Plan { msat: 1_000 * PRICE, ..Plan::default() };
+    plan.terms.valid_until = Some(2_000_000_000_000);
+    let house = House::new(plan).await;
+    for caveats in [&["mcp_budget_msat=0:bob"][..], &["mcp_calls=0"], &["mcp_valid_until=1"]] {
+        let lent = format!("L402 {}", house.attenuated(caveats));
+        for _ in 0..200 {
+            assert_ne!(house.ask(ok(), "{}", &[("authorization", &lent)]).await.status(), StatusCode::OK);
+        }
+        assert_eq!(spend(&house, &house.attenuated(&[])).await.0, 20, "{caveats:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_call_gives_a_budget_back() {
     let house = House::new(rich()).await;
     let bob = house.attenuated(&["mcp_budget_calls=1:bob"]);

@@ -184,6 +184,29 @@ async fn what_is_revoked_is_not_answered_again() {
 }
 
 #[tokio::test]
+async fn a_borrower_is_given_no_answer_that_another_holder_paid_for() {
+    let house = House::new(rich()).await;
+    let budget =
+        |label: &str, more: &str| house.attenuated(&[&format!("mcp_budget_msat=9000:{label}"), more]);
+    let holders = [
+        house.attenuated(&[]),
+        budget("bob", "note=1"),
+        budget("carol", "note=1"),
+        budget("bob", "mcp_calls=9"),
+    ];
+    for (place, credential) in holders.iter().enumerate() {
+        for again in [false, true] {
+            let headers = [("authorization", &*format!("L402 {credential}")), ("idempotency-key", "same")];
+            let response = house.ask(ok(), "{}", &headers).await;
+            let replayed = response.headers().contains_key("octroi-replayed");
+            // The last is Bob's again, however he narrowed it.
+            assert_eq!(replayed, again || place == 3, "{place}");
+        }
+    }
+    assert_eq!((house.left().await, house.calls()), (7 * PRICE, 3));
+}
+
+#[tokio::test]
 async fn a_credential_is_one_however_it_is_spelt() {
     let house = House::new(rich()).await;
     let once = house.attenuated(&["mcp_calls=1"]);
