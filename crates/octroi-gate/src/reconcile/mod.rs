@@ -118,3 +118,33 @@ pub async fn act(ledger: &Ledger, found: &Reconciliation) -> Result<Acted, Recon
     }
     Ok(acted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_checked_again_is_said_again() {
+        let finding = |kind, subject: &str| Finding {
+            kind,
+            subject: subject.to_owned(),
+            msat: None,
+            expected_msat: None,
+            at: None,
+            detail: String::new(),
+        };
+        let promise = finding(FindingKind::BrokenPromise, "every balance is the sum of its entries");
+        let earlier = Reconciliation {
+            findings: vec![promise.clone(), finding(FindingKind::OpenHold, "over by now")],
+            ..Reconciliation::default()
+        };
+        let bill = finding(FindingKind::BillRefused, "new");
+        let mut found = Reconciliation { findings: vec![bill.clone()], ..Reconciliation::default() };
+        for _ in 0..2 {
+            found.say_again(&earlier);
+            assert_eq!(found.findings, [bill.clone(), promise.clone()]);
+        }
+        found.say_again(&Reconciliation::default());
+        assert_eq!(found.findings, [bill]);
+    }
+}
