@@ -3,10 +3,11 @@
 //! One lock covers both, so that the order in which holds are decided is the order in which they are written.
 
 mod ops;
+mod waiting;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use octroi_l402::TokenId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -28,22 +29,8 @@ use crate::revocation::Revoked;
 use crate::tools::Tools;
 
 pub(crate) use ops::{HoldEnd, KeptAnswer, Op, Queue, QueuedEntry, QueuedLoad, QueuedQuestion, Receipt};
-
-/// How long the end of a hold waits for something to ride with.
-const RIDE: Duration = Duration::from_millis(2);
-/// So many ends are written without waiting for anything.
-const RIDERS_MAX: usize = 128;
-
-/// What the writer does, as far as those who queue something care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sleep {
-    /// It looks at the queue before it sleeps again.
-    Awake,
-    /// It waits for something that what is queued can ride with.
-    Riding,
-    /// Nothing is queued.
-    Deep,
-}
+use waiting::Waiters;
+use work::Sleep;
 
 /// Pruning is asked for when this part of the bounds on kept answers has been kept.
 const PRUNE_PART: i64 = 16;
@@ -79,12 +66,6 @@ pub(crate) struct State {
     waiting: usize,
     tools: Tools,
     ids: IdSource,
-}
-
-#[derive(Debug)]
-struct Waiters {
-    told: Arc<Notify>,
-    count: usize,
 }
 
 impl State {
@@ -142,11 +123,6 @@ impl State {
         self.accounts.end_written(row.account, row.amount, end.captured);
         self.counters.over(&row.taken);
         self.in_flight -= 1;
-    }
-
-    /// Those who wait for a credit to `token`.
-    pub(crate) fn waiters_of(&self, token: &TokenId) -> Option<Arc<Notify>> {
-        self.waiters.get(token).map(|waiters| Arc::clone(&waiters.told))
     }
 }
 
@@ -372,122 +348,8 @@ impl Shared {
         }
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
-
-    /// Queues an operation, and wakes the writer if it sleeps and this is worth it.
-    fn push(&self, mut state: MutexGuard<'_, State>, op: Op) {
-        let waited_for = state.queue.push(op);
-        let wakes = match state.writer {
-            Sleep::Awake => false,
-            Sleep::Riding => waited_for || state.queue.len() >= RIDERS_MAX,
-            Sleep::Deep => true,
-        };
-        if wakes {
-            state.writer = Sleep::Awake;
-        }
-        drop(state);
-        if wakes {
-            self.work.notify_one();
-        }
-    }
-
-    /// For the writer: waits for something to do, at most for `patience`, and takes at most `most` of it.
-    pub(crate) fn take_work(&self, most: usize, patience: Option<Duration>) -> (Vec<Op>, Condition) {
-        let mut state = self.state.lock();
-        let mut riding: Option<Instant> = None;
-        while state.queue.waited_for() == 0 && state.condition != Condition::Closing {
-            if state.queue.is_empty() {
-                state.writer = Sleep::Deep;
-                match patience {
-                    None => self.work.wait(&mut state),
-                    Some(patience) => {
-                        if self.work.wait_for(&mut state, patience).timed_out() {
-                            break;
-                        }
-                    }
-                }
-            } else {
-                // Ends of holds: the next hold takes them along, unless none comes for a while.
-                let over = *riding.get_or_insert_with(|| Instant::now() + RIDE);
-                state.writer = Sleep::Riding;
-                if state.queue.len() >= RIDERS_MAX || self.work.wait_until(&mut state, over).timed_out() {
-                    break;
-                }
-            }
-        }
-        state.writer = Sleep::Awake;
-        (state.queue.take(most), state.condition.clone())
-    }
-
-    /// For the writer: waits for `patience`, or until it is to close.
-    pub(crate) fn pause(&self, patience: Duration) -> Condition {
-        let mut state = self.state.lock();
-        let over = Instant::now() + patience;
-        while state.condition != Condition::Closing && !self.work.wait_until(&mut state, over).timed_out() {}
-        state.condition.clone()
-    }
-
-    /// No new operations; the writer finishes what is queued.
-    pub(crate) fn begin_close(&self) {
-        let mut state = self.state.lock();
-        if state.condition != Condition::Closed {
-            state.condition = Condition::Closing;
-        }
-        drop(state);
-        self.work.notify_one();
-    }
-
-    /// The writer is gone. Whoever still waits for it hears of it, because what they wait for is dropped.
-    pub(crate) fn set_closed(&self) {
-        let left = {
-            let mut state = self.state.lock();
-            state.condition = Condition::Closed;
-            state.queue.take_all()
-        };
-        drop(left);
-        self.closed.notify_waiters();
-    }
-
-    pub(crate) async fn closed(&self) {
-        let closed = self.closed.notified();
-        if self.state.lock().condition != Condition::Closed {
-            closed.await;
-        }
-    }
-
-    /// A place among those who wait for a credit to `token`; `None` where too many wait.
-    pub(crate) fn wait_place(self: &Arc<Self>, token: TokenId) -> Option<WaitPlace> {
-        let mut state = self.state.lock();
-        if state.waiting >= self.waiters {
-            return None;
-        }
-        state.waiting += 1;
-        let waiters =
-            state.waiters.entry(token).or_insert_with(|| Waiters { told: Arc::new(Notify::new()), count: 0 });
-        waiters.count += 1;
-        Some(WaitPlace { shared: Arc::clone(self), told: Arc::clone(&waiters.told), token })
-    }
 }
 
 fn stopped() -> LedgerError {
     LedgerError::Unavailable("its writer has stopped".to_owned())
-}
-
-/// A place among those who wait; given up when dropped.
-pub(crate) struct WaitPlace {
-    shared: Arc<Shared>,
-    pub(crate) told: Arc<Notify>,
-    token: TokenId,
-}
-
-impl Drop for WaitPlace {
-    fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.waiting -= 1;
-        if let Some(waiters) = state.waiters.get_mut(&self.token) {
-            waiters.count -= 1;
-            if waiters.count == 0 {
-                state.waiters.remove(&self.token);
-            }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The one thread that writes: takes what is queued, commits it as one batch, tells those who wait.
 
+mod settled;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +10,14 @@ use octroi_l402::TokenId;
 
 use crate::account::AccountRef;
 use crate::engine::{
-    AccountState, AnswerRow, Authority, Command, Effect, EndRow, Engine, EngineError, Entry, LoadRequest,
-    Outcome,
+    AccountState, AnswerRow, Authority, Command, Effect, EndRow, Engine, EngineError, LoadRequest, Outcome,
 };
-use crate::entry::Credited;
 use crate::error::LedgerError;
-use crate::hold::{Granted, HoldCell};
+use crate::hold::Granted;
 use crate::id::unix_ms;
 use crate::report::CallEnd;
-use crate::state::{Condition, HoldEnd, Op, QueuedEntry, QueuedLoad, QueuedQuestion, Receipt, Shared, State};
+use crate::state::{Condition, HoldEnd, Op, QueuedEntry, QueuedLoad, QueuedQuestion, Shared};
+use settled::{Aftermath, end_settled, entry_settled, hold_settled};
 
 /// How long the writer sleeps when its engine wants housekeeping and nothing is queued.
 const UPKEEP_EVERY: Duration = Duration::from_millis(250);
@@ -29,17 +30,6 @@ pub(crate) struct Writer<E> {
     retry_after: Duration,
     /// What the disk did not take yet and must: ends of holds, claims given up. They come before anything else.
     unended: Vec<Op>,
-}
-
-/// What one batch leaves to be done when the lock is free again.
-#[derive(Default)]
-struct Aftermath {
-    /// Accounts of which the disk knows better.
-    refused: Vec<TokenId>,
-    /// Tokens that were credited.
-    credited: Vec<TokenId>,
-    /// Ends that are on disk. With them go the claims of calls that may be tried again, whose going needs the lock.
-    ended: Vec<HoldEnd>,
 }
 
 /// What is waited for and writes nothing.
@@ -72,8 +62,10 @@ pub(crate) fn start<E: Engine>(
 impl<E: Engine> Writer<E> {
     fn run(mut self) {
         let mut patience = self.engine.upkeep(false).then_some(UPKEEP_EVERY);
+        let mut expected = 0;
         loop {
-            let (ops, mut condition) = self.shared.take_work(self.batch, patience);
+            let (ops, mut condition) = self.shared.take_work(self.batch, expected, patience);
+            expected = ops.iter().filter(|op| matches!(op, Op::Hold(_))).count();
             let idle = ops.is_empty();
             if !idle && let Err(error) = self.write(ops) {
                 condition = self.recover(&error);
@@ -136,25 +128,27 @@ impl<E: Engine> Writer<E> {
     /// Commits `ops`. On error those that can be refused are, and the rest is kept.
     fn write(&mut self, ops: Vec<Op>) -> Result<(), EngineError> {
         let (ops, looks) = self.sort_out(ops);
+        // Of an account or a counter that is not in memory nothing is under way: what the batch writes does not matter to who asks.
+        self.answer_loads(looks.loads);
         if !ops.is_empty() {
             let commands: Vec<Command<'_>> = ops.iter().filter_map(command).collect();
             match self.engine.commit(&commands) {
                 Ok(outcomes) => {
                     if let Err(error) = self.flush(&ops, &outcomes) {
                         self.give_up(ops, &error.to_string());
-                        self.answer(looks);
+                        self.answer(looks.questions);
                         return Err(error);
                     }
                     self.settle(ops, outcomes);
                 }
                 Err(error) => {
                     self.give_up(ops, &error.to_string());
-                    self.answer(looks);
+                    self.answer(looks.questions);
                     return Err(error);
                 }
             }
         }
-        self.answer(looks);
+        self.answer(looks.questions);
         Ok(())
     }
 
@@ -252,9 +246,9 @@ impl<E: Engine> Writer<E> {
         }
     }
 
-    fn answer(&mut self, looks: Looks) {
+    fn answer_loads(&mut self, loads: Vec<QueuedLoad>) {
         let memory = self.shared.authority() == Authority::Memory;
-        for QueuedLoad { request, reply } in looks.loads {
+        for QueuedLoad { request, reply } in loads {
             let loaded = self.engine.load(&request);
             let mut state = self.shared.lock();
             state.in_flight -= 1;
@@ -269,7 +263,10 @@ impl<E: Engine> Writer<E> {
             drop(state);
             let _ = reply.send(answer);
         }
-        for QueuedQuestion { question, reply } in looks.questions {
+    }
+
+    fn answer(&mut self, questions: Vec<QueuedQuestion>) {
+        for QueuedQuestion { question, reply } in questions {
             let answer = self.engine.ask(&question);
             self.shared.lock().in_flight -= 1;
             let _ = reply.send(answer.map_err(|error| LedgerError::Unavailable(error.to_string())));
@@ -338,73 +335,6 @@ fn command(op: &Op) -> Option<Command<'_>> {
         }
         Op::Load(_) | Op::Ask(_) => None,
     }
-}
-
-fn hold_settled(state: &mut State, cell: &HoldCell, outcome: Outcome, after: &mut Aftermath) {
-    let (account, amount) = (cell.row.account, cell.row.amount);
-    match outcome {
-        // Told when it was decided.
-        Ok(Effect::Decided(Ok(_))) => cell.decide(Ok(())),
-        Ok(Effect::Decided(Err(_))) => cell.decide(Err(LedgerError::Refused)),
-        Ok(_) => {
-            state.accounts.hold_written(account, amount);
-            cell.decide(Ok(()));
-        }
-        Err(error) => {
-            state.undo_hold(&cell.row);
-            if error == LedgerError::Refused {
-                after.refused.extend(state.accounts.token(account));
-            }
-            cell.decide(Err(error));
-        }
-    }
-}
-
-fn end_settled(state: &mut State, end: &mut HoldEnd, outcome: Outcome) {
-    if end.cell.has_failed() {
-        state.undo_end(end);
-        return;
-    }
-    match outcome {
-        Ok(_) => {
-            state.end_written(end);
-            if let Some(kept) = &mut end.kept {
-                // What the database knew of the claim has become the answer.
-                kept.claim.stored = false;
-            }
-        }
-        Err(error) => {
-            // Somebody else has changed the file. The hold stays open there; the next opening voids it.
-            let hold = hex::encode(end.cell.row.id.to_bytes());
-            tracing::error!(%error, %hold, "the ledger on disk refuses the end of a hold");
-            state.undo_end(end);
-        }
-    }
-}
-
-fn entry_settled(
-    state: &mut State,
-    entry: &Entry,
-    outcome: Outcome,
-    after: &mut Aftermath,
-) -> Result<Receipt, LedgerError> {
-    Ok(match outcome? {
-        Effect::Written | Effect::Decided(_) => {
-            if let Entry::Revoke { what, revoked, .. } = entry {
-                state.revoked.set(*what, *revoked);
-            }
-            Receipt::Written
-        }
-        Effect::NotCredited(credited) => Receipt::Credited(credited),
-        Effect::Pruned(pruned) => Receipt::Pruned(pruned),
-        Effect::Claimed(claimed) => Receipt::Claimed(claimed),
-        Effect::Outbox(rows) => Receipt::Outbox(rows),
-        Effect::Credited { account, amount } => {
-            let balance = state.credited(&account, amount);
-            after.credited.push(account.token);
-            Receipt::Credited(Credited::New { token_id: account.token, owner: account.owner, balance })
-        }
-    })
 }
 
 #[cfg(test)]

@@ -263,6 +263,8 @@ impl Engine for SqliteEngine {
 #[cfg(test)]
 mod migration_tests;
 #[cfg(test)]
+mod settle_tests;
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]
