@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..ACCOUNTS, 1..40_i64).prop_map(|(account, amount)| Step::Hold(account, amount)),
         6 => (any::<usize>(), 0..40_i64).prop_map(|(which, amount)| Step::End(which, amount)),
         3 => Just(Step::Nothing),
-        1 => Just(Step::Doubt),
+        3 => Just(Step::Doubt),
         1 => Just(Step::Crash),
     ]
 }
