@@ -1,6 +1,6 @@
 //! The handle every room of the gate shares.
 
-mod open;
+pub(crate) mod open;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,6 @@ use crate::reader::Reader;
 use crate::report::{Report, Verification};
 use crate::revocation::Revocation;
 use crate::state::{Receipt, Shared};
-
-pub(crate) use open::Start;
 
 /// The ledger of one gate. Clones share it; when the last is gone it closes by itself, writing what is queued.
 #[derive(Clone, Debug)]

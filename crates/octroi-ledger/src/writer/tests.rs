@@ -11,7 +11,7 @@ use crate::engine::{
     Authority, Command, Engine, EngineError, LoadRequest, Loaded, Outcome, Question, Reply, sqlite,
 };
 use crate::id::IdSource;
-use crate::ledger::Start;
+use crate::ledger::open::Start;
 use crate::{
     AccountRef, HoldRefused, HoldRequest, Ledger, LedgerConfig, LedgerError, OpenHold, Settlement, Unit,
     Voucher,

@@ -144,8 +144,12 @@ impl Unsettled {
         while let Some(row) = moved.next()? {
             let due = EntryId::from_bytes(row.get(2)?) <= known.round.upto;
             add(if due { &mut known.due } else { &mut known.later }, row.get(0)?, row.get(1)?);
-            known.ended += 1;
         }
+        known.ended = connection.query_row(
+            "SELECT count(*) FROM begun b CROSS JOIN calls c ON c.id = b.id WHERE b.id > ?1",
+            [known.round.upto.to_bytes()],
+            |row| row.get::<_, u32>(0),
+        )? as usize;
         let mut held =
             connection.prepare("SELECT account, sum(amount) FROM holds WHERE amount > 0 GROUP BY account")?;
         let mut held = held.query([])?;
