@@ -125,31 +125,35 @@ impl<E: Engine> Writer<E> {
         Condition::Closing
     }
 
-    /// Commits `ops`. On error those that can be refused are, and the rest is kept.
+    /// Answers what is asked, and commits the rest. On error those that can be refused are, and the rest is kept.
     fn write(&mut self, ops: Vec<Op>) -> Result<(), EngineError> {
-        let (ops, looks) = self.sort_out(ops);
-        // Of an account or a counter that is not in memory nothing is under way: what the batch writes does not matter to who asks.
+        let (ops, mut looks) = self.sort_out(ops);
+        if self.shared.authority() == Authority::Memory {
+            // Of an account or a counter that is not in memory nothing is under way: who asks need not wait for the batch.
+            self.answer_loads(std::mem::take(&mut looks.loads));
+        }
+        let written = if ops.is_empty() { Ok(()) } else { self.commit(ops) };
         self.answer_loads(looks.loads);
-        if !ops.is_empty() {
-            let commands: Vec<Command<'_>> = ops.iter().filter_map(command).collect();
-            match self.engine.commit(&commands) {
-                Ok(outcomes) => {
-                    if let Err(error) = self.flush(&ops, &outcomes) {
-                        self.give_up(ops, &error.to_string());
-                        self.answer(looks.questions);
-                        return Err(error);
-                    }
-                    self.settle(ops, outcomes);
-                }
-                Err(error) => {
-                    self.give_up(ops, &error.to_string());
-                    self.answer(looks.questions);
-                    return Err(error);
-                }
+        self.answer(looks.questions);
+        written
+    }
+
+    fn commit(&mut self, ops: Vec<Op>) -> Result<(), EngineError> {
+        let commands: Vec<Command<'_>> = ops.iter().filter_map(command).collect();
+        let committed = match self.engine.commit(&commands) {
+            Ok(outcomes) => self.flush(&ops, &outcomes).map(|()| outcomes),
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(outcomes) => {
+                self.settle(ops, outcomes);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_up(ops, &error.to_string());
+                Err(error)
             }
         }
-        self.answer(looks.questions);
-        Ok(())
     }
 
     /// Where the database decides: tells what it has decided, then makes it durable. Callers go on meanwhile; their replies wait.
