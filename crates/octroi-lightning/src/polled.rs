@@ -127,3 +127,39 @@ impl Polled {
         Ok(new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Arrival;
+
+    /// Lists one payment, and remembers since when it was asked.
+    struct List {
+        arrived_ms: u64,
+        asked: Mutex<Vec<u64>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Arrivals for List {
+        async fn since(&self, from_ms: u64) -> Result<Vec<(Arrival, u64)>, NodeError> {
+            self.asked.lock().push(from_ms);
+            let hash = PaymentHash::from_bytes([1; 32]);
+            let arrival = Arrival::new(hash, 1, self.arrived_ms / 1000, 0).unwrap();
+            Ok(vec![(arrival, self.arrived_ms)])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_time_to_come_hides_nothing_that_comes_before_it() {
+        let list = List { arrived_ms: u64::MAX, asked: Mutex::default() };
+        let pauses = Pauses { untold: Duration::ZERO, told: Duration::ZERO };
+        let polled = Polled::new(pauses);
+        assert_eq!(polled.poll(&list, None).await, Ok(true));
+        assert_eq!(polled.poll(&list, None).await, Ok(false), "known by its hash");
+        let again = Polled::new(pauses);
+        let settlement = polled.next(&list, None).await.unwrap();
+        assert_eq!(again.poll(&list, Some(&settlement.cursor)).await, Ok(true));
+        let now = unix_now() * 1000;
+        assert!(list.asked.lock().iter().all(|asked| *asked <= now), "{:?}", list.asked.lock());
+    }
+}
