@@ -16,8 +16,8 @@ use crate::id::EntryId;
 /// With a batch, a round settles as many accounts as this part of the calls that begin it, and twice as many as calls ended in the batch
 /// before: so it is over before there is enough for the next.
 const SLICE_PART: usize = 512;
-/// It forgets as many rows as this part, and four times as many.
-const FORGOTTEN_PART: usize = 128;
+/// It forgets as many rows as this part, and three times as many.
+const FORGOTTEN_PART: usize = 512;
 /// Accounts settled, and rows forgotten, when nobody waits.
 const IDLE: usize = 1_024;
 
@@ -204,7 +204,7 @@ impl Unsettled {
     /// Brings a round forward, if one is under way or there is enough for one, by about as much as a batch brings.
     pub(super) fn step(&self, connection: &Connection) -> Result<Draft, NotApplied> {
         let slice = (self.enough / SLICE_PART).max(1) + 2 * self.ended_last;
-        let forgotten = (self.enough / FORGOTTEN_PART).max(1) + 4 * self.ended_last;
+        let forgotten = (self.enough / FORGOTTEN_PART).max(1) + 3 * self.ended_last;
         self.step_by(connection, slice, forgotten, self.enough)
     }
 
