@@ -6,10 +6,19 @@ use crate::process::{self, Chore, cargo};
 /// The one feature no default build has: the upstream of the conformance journey.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "octroi-testkit/conformance,octroi-agent/rmcp"];
 
-/// A kind of puzzle that no default build has, for its licence: the rules, and an agent before a gate that asks for it.
+/// A kind of puzzle that no default build has, for its licence: the rules, and agents before gates that ask for it. The latter with
+/// everything else as above, so that only what knows of puzzles is built again.
 const EQUIX: [&[&str]; 2] = [
     &["test", "-p", "octroi-pow", "--features", "equix"],
-    &["test", "-p", "octroi", "--features", "equix", "--test", "journeys", "equix"],
+    &[
+        "test",
+        "--workspace",
+        "--features",
+        "octroi-testkit/conformance,octroi-agent/rmcp,octroi/equix",
+        "--test",
+        "journeys",
+        "equix",
+    ],
 ];
 
 /// Installs what the tests need and runs them; `more` goes to `cargo test`.

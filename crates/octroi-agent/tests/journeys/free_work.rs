@@ -195,7 +195,7 @@ async fn the_layer_hands_solutions_in_too() {
 }
 
 #[tokio::test]
-async fn every_kind_of_puzzle_is_solved_or_passed_over() {
+async fn every_kind_of_puzzle_and_equix_is_solved_or_passed_over() {
     let (door, server, wallet) = Door::open().await;
     let rich = agent(&server, 20.0, Some(&wallet));
     door.set(|state| (state.kind, state.verify) = (Algorithm::Sha256x16, 404));
