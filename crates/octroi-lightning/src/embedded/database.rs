@@ -20,7 +20,7 @@ use std::time::Duration;
 use ldk_node::io::sqlite_store::KV_TABLE_NAME;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::disk::{Disk, RecordKind};
 use super::sealed::SealedPlace;
@@ -44,10 +44,9 @@ pub(super) struct Database {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// Why the disk takes no writes, while it takes none.
-    stalled: Mutex<Option<String>>,
+    stalled: watch::Sender<Option<String>>,
     closing: AtomicBool,
 }
 
@@ -83,7 +82,7 @@ impl Database {
     pub(super) fn open(path: &Path, disk: Option<Disk>) -> io::Result<Self> {
         let connection = Arc::new(Mutex::new(Some(connect(path).map_err(failed)??)));
         let (changes, waiting) = mpsc::sync_channel(WAITING_MAX);
-        let state = Arc::<State>::default();
+        let state = Arc::new(State { stalled: watch::Sender::new(None), closing: AtomicBool::new(false) });
         let writer = Writer { connection: Arc::clone(&connection), state: Arc::clone(&state), disk };
         let writer = std::thread::Builder::new()
             .name("lightning-store".to_owned())
@@ -145,8 +144,8 @@ impl Database {
     }
 
     /// Why the disk takes no writes, while it takes none.
-    pub(super) fn stalled(&self) -> Option<String> {
-        self.state.stalled.lock().clone()
+    pub(super) fn stalled(&self) -> watch::Receiver<Option<String>> {
+        self.state.stalled.subscribe()
     }
 
     /// Writes what waits, unless the disk takes no writes, and closes the file. From then on nothing is read or written: ldk-node
@@ -219,7 +218,7 @@ impl Writer {
     /// Writes these, and gives back those that have to be tried again, some time later.
     fn write(&self, batch: Vec<Change>) -> Vec<Change> {
         let Err(error) = self.commit(&batch) else {
-            if self.state.stalled.lock().take().is_some() {
+            if self.state.stalled.send_replace(None).is_some() {
                 tracing::warn!("the Lightning node's disk takes writes again");
             }
             batch.into_iter().for_each(|change| change.done.tell(Ok(())));
@@ -232,8 +231,7 @@ impl Writer {
             change.done.tell(Err(io::Error::new(error.kind(), error.to_string())));
         }
         if !vital.is_empty() {
-            let first = self.state.stalled.lock().replace(error.to_string()).is_none();
-            if first {
+            if self.state.stalled.send_replace(Some(error.to_string())).is_none() {
                 tracing::error!(%error, "the Lightning node's disk takes no writes; the node stands still until it does");
             }
             std::thread::sleep(RETRY);
@@ -328,17 +326,17 @@ mod tests {
         let database = Database::open(&path, Some(Disk::new(Arc::<Full>::clone(&full)))).unwrap();
         full.refuses.store(1, Ordering::Release);
         let told = database.change(RecordKind::Other, place("a"), Some(b"1".to_vec())).unwrap_err();
-        assert_eq!((told.kind(), database.stalled()), (io::ErrorKind::StorageFull, None));
+        assert_eq!((told.kind(), database.stalled().borrow().clone()), (io::ErrorKind::StorageFull, None));
 
         full.refuses.store(2, Ordering::Release);
         std::thread::scope(|scope| {
             let vital = scope.spawn(|| database.change(RecordKind::Channel, place("b"), Some(b"2".to_vec())));
-            while database.stalled().is_none() {
+            while database.stalled().borrow().is_none() {
                 std::thread::yield_now();
             }
             vital.join().unwrap().unwrap();
         });
-        assert_eq!(database.stalled(), None);
+        assert_eq!(*database.stalled().borrow(), None);
         assert_eq!(database.read(&place("b")).unwrap(), b"2");
         assert_eq!(database.read(&place("a")).unwrap_err().kind(), io::ErrorKind::NotFound);
 

@@ -37,7 +37,7 @@ use tokio::runtime::Runtime;
 pub use config::{ChainSource, EmbeddedConfig, LiquidityProvider, Network};
 pub use disk::{Disk, FaultyDisk, RecordKind};
 pub use folder::{backup, restore};
-pub use sealed::init;
+pub use sealed::{change_passphrase, init};
 
 use self::closings::Closings;
 use self::invoices::Invoices;
@@ -173,6 +173,9 @@ impl EmbeddedNode {
     }
 
     /// Runs `work` on the node's own threads.
+    ///
+    /// LDK holds its locks while it waits for the disk. While that takes no writes, nothing is begun
+    /// ([`NodeError::Storage`]); of what was begun already, nobody knows what becomes of it ([`NodeError::Timeout`]).
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, NodeError> + Send + 'static,
@@ -180,12 +183,17 @@ impl EmbeddedNode {
         if self.inner.stopped.load(Ordering::Acquire) {
             return Err(NodeError::Stopped);
         }
-        // LDK holds its locks while it waits for the disk: whoever asked it now would wait, too.
-        if let Some(why) = self.inner.store.stalled() {
+        let mut stalled = self.inner.store.stalled();
+        if let Some(why) = stalled.borrow_and_update().clone() {
             return Err(NodeError::Storage(why));
         }
         let inner = Arc::clone(&self.inner);
-        self.handle.spawn_blocking(move || work(&inner)).await.map_err(|_| NodeError::Stopped)?
+        let working = self.handle.spawn_blocking(move || work(&inner));
+        tokio::select! {
+            biased;
+            done = working => done.map_err(|_| NodeError::Stopped)?,
+            Ok(_) = stalled.wait_for(Option::is_some) => Err(NodeError::Timeout),
+        }
     }
 }
 
@@ -209,7 +217,7 @@ fn shut_down(inner: &Arc<Inner>, runtime: Option<Runtime>) {
     let Some(runtime) = runtime else { return };
     inner.stopped.store(true, Ordering::Release);
     inner.settlements.stop();
-    if let Some(why) = inner.store.stalled() {
+    if let Some(why) = inner.store.stalled().borrow().clone() {
         tracing::error!(why, "the Lightning node stops as in a power cut: its disk takes no writes");
         inner.waiters.abandon();
         // Its threads wait for the disk, and so would whoever dropped it. The folder stays locked until the process ends.

@@ -24,7 +24,11 @@ impl EmbeddedNode {
         let hash = bolt11::hash_of(&invoice);
         let mut waiter = self.inner.waiters.register(hash).ok_or(PayError::AlreadyPaid)?;
         let max_fee = unsigned(max_fee).unwrap_or(0);
-        self.run(move |inner| Ok(send(inner, &invoice, max_fee))).await??;
+        match self.run(move |inner| Ok(send(inner, &invoice, max_fee))).await {
+            // It was begun, and may go on.
+            Err(NodeError::Timeout) => return Err(PayError::Pending),
+            sent => sent??,
+        }
         let Ok(Some(outcome)) = tokio::time::timeout(timeout, waiter.outcome()).await else {
             // Stopped, or out of time: the record may know more than the event that has not come.
             return match self.outgoing_state(&hash) {

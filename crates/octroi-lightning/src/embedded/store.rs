@@ -12,6 +12,7 @@ use ldk_node::lightning::util::persist::{
     CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE, CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE,
     KVStore, KVStoreSync,
 };
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::database::Database;
@@ -70,7 +71,7 @@ impl Store {
     }
 
     /// Why the disk takes no writes, while it takes none.
-    pub(super) fn stalled(&self) -> Option<String> {
+    pub(super) fn stalled(&self) -> watch::Receiver<Option<String>> {
         self.inner.stalled()
     }
 

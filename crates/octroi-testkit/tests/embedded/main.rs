@@ -8,6 +8,7 @@ mod at_rest;
 mod closing;
 mod deaths;
 mod sources;
+mod trouble;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -57,14 +58,17 @@ fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-async fn invoice(node: &EmbeddedNode, sat: i64) -> Invoice {
-    let request = InvoiceRequest {
+fn request(sat: i64) -> InvoiceRequest {
+    InvoiceRequest {
         amount: Msat::from_sat(sat).unwrap(),
         description: "a call".to_owned(),
         expiry: Duration::from_secs(3600),
         preimage: None,
-    };
-    node.create_invoice(request).await.unwrap()
+    }
+}
+
+async fn invoice(node: &EmbeddedNode, sat: i64) -> Invoice {
+    node.create_invoice(request(sat)).await.unwrap()
 }
 
 /// Takes settlements until this invoice's, which must be what was asked; LDK may report those of before the restart again.

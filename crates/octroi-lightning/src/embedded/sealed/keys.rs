@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use bip39::Mnemonic;
@@ -106,18 +106,59 @@ pub fn init(dir: &Path, passphrase: &Password, words: Option<&Password>) -> Resu
     Ok(Password::new(words.to_string()))
 }
 
+/// Puts the keys of a folder under another passphrase. The seed and the keys of the database stay what they were, and the process may
+/// die at any moment of it: then either the one or the other passphrase opens them. A copy of the folder from before, and a disk that
+/// keeps old blocks, still opens with the passphrase from before.
+///
+/// # Errors
+/// [`NodeError::Config`] when `from` is wrong, `to` is empty, or the folder is not encrypted; [`NodeError::Storage`] when a node runs on
+/// the folder, or it cannot be written. The passphrase is what it was then.
+pub fn change_passphrase(dir: &Path, from: &Password, to: &Password) -> Result<(), NodeError> {
+    if to.reveal().is_empty() {
+        return Err(NodeError::Config("an empty passphrase protects nothing".to_owned()));
+    }
+    let none = || {
+        let dir = dir.display();
+        NodeError::Config(format!(
+            "there are no encrypted keys in {dir}: a node is encrypted when it is started with a passphrase"
+        ))
+    };
+    if !dir.join(KEY_FILE).exists() {
+        return Err(none());
+    }
+    let _lock = take(dir)?;
+    let keys = open(dir, from)?.ok_or_else(none)?;
+    let next = write_next(dir, to, &keys)?;
+    // What cannot be opened must not take the place of what can.
+    let read = open_file(&next, to)?;
+    if read.is_none_or(|read| read.to_bytes() != keys.to_bytes()) {
+        return Err(NodeError::Storage(format!("{} could not be read again", next.display())));
+    }
+    put_in_place(dir, &next)
+}
+
 /// Writes the key file, whole or not at all.
 pub(in super::super) fn create(dir: &Path, passphrase: &Password, keys: &Keys) -> Result<(), NodeError> {
+    let next = write_next(dir, passphrase, keys)?;
+    put_in_place(dir, &next)
+}
+
+/// Writes it beside its place, flushed.
+fn write_next(dir: &Path, passphrase: &Password, keys: &Keys) -> Result<PathBuf, NodeError> {
     let mut salt = [0; SALT_LEN];
     getrandom::fill(&mut salt).map_err(storage)?;
     let key = derive(passphrase, &salt, COST)?;
     let sealed = seal(&cipher(&key).map_err(storage)?, WHAT, keys.to_bytes()).map_err(storage)?;
     let file = KeyFile { version: 1, argon2id: COST, salt: hex::encode(salt), sealed: hex::encode(sealed) };
     let text = serde_json::to_string_pretty(&file).map_err(storage)?;
-    let (next, path) = (dir.join(format!("{KEY_FILE}.new")), dir.join(KEY_FILE));
+    let next = dir.join(format!("{KEY_FILE}.new"));
     let mut file = private_file(&next).map_err(storage)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(storage)?;
-    fs::rename(&next, &path).and_then(|()| fs::File::open(dir)?.sync_all()).map_err(storage)
+    Ok(next)
+}
+
+fn put_in_place(dir: &Path, next: &Path) -> Result<(), NodeError> {
+    fs::rename(next, dir.join(KEY_FILE)).and_then(|()| fs::File::open(dir)?.sync_all()).map_err(storage)
 }
 
 /// Reads the key file; `None` where there is none.
@@ -125,15 +166,18 @@ pub(in super::super) fn create(dir: &Path, passphrase: &Password, keys: &Keys) -
 /// # Errors
 /// [`NodeError::Config`] when the passphrase is wrong, [`NodeError::Storage`] when the file is damaged.
 pub(in super::super) fn open(dir: &Path, passphrase: &Password) -> Result<Option<Keys>, NodeError> {
-    let path = dir.join(KEY_FILE);
+    open_file(&dir.join(KEY_FILE), passphrase)
+}
+
+fn open_file(path: &Path, passphrase: &Password) -> Result<Option<Keys>, NodeError> {
     let damaged = || NodeError::Storage(format!("{} is damaged", path.display()));
-    match fs::metadata(&path) {
+    match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(storage(error)),
         Ok(found) if found.len() > FILE_MAX => return Err(damaged()),
         Ok(_) => {}
     }
-    let file: KeyFile = serde_json::from_slice(&fs::read(&path).map_err(storage)?).map_err(|_| damaged())?;
+    let file: KeyFile = serde_json::from_slice(&fs::read(path).map_err(storage)?).map_err(|_| damaged())?;
     let cost = file.argon2id;
     let too_dear =
         cost.memory_kib > COST_MAX.memory_kib || cost.passes > COST_MAX.passes || cost.lanes > COST_MAX.lanes;
@@ -205,5 +249,32 @@ mod tests {
         assert!(matches!(open(dir.path(), &passphrase("right")), Err(NodeError::Storage(_))));
         fs::write(&path, text).unwrap();
         assert_eq!(open(dir.path(), &passphrase("right")).unwrap().unwrap().seed, [7; SEED_LEN]);
+    }
+
+    #[test]
+    fn a_passphrase_is_changed_and_a_crash_leaves_the_one_or_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let (old, new) = (passphrase("old"), passphrase("new"));
+        assert!(matches!(change_passphrase(dir, &old, &new), Err(NodeError::Config(_))), "nothing there");
+        create(dir, &old, &Keys::around(&[7; SEED_LEN]).unwrap()).unwrap();
+        for (from, to) in [("wrong", "new"), ("old", "")] {
+            let refused = change_passphrase(dir, &passphrase(from), &passphrase(to));
+            assert!(matches!(refused, Err(NodeError::Config(_))), "{from} {to}");
+        }
+        let lock = take(dir).unwrap();
+        assert!(matches!(change_passphrase(dir, &old, &new), Err(NodeError::Storage(_))), "a node runs");
+        drop(lock);
+        let names = open(dir, &old).unwrap().unwrap().names;
+        // Killed while it wrote beside its place, and before it was put there.
+        fs::write(dir.join(format!("{KEY_FILE}.new")), "{\"version\"").unwrap();
+        assert!(open(dir, &old).is_ok());
+        write_next(dir, &new, &open(dir, &old).unwrap().unwrap()).unwrap();
+        assert!(open(dir, &old).is_ok() && open(dir, &new).is_err());
+        change_passphrase(dir, &old, &new).unwrap();
+        assert!(open(dir, &old).is_err());
+        let keys = open(dir, &new).unwrap().unwrap();
+        assert_eq!((keys.seed, keys.names), ([7; SEED_LEN], names), "the same node, the same database");
+        assert!(!dir.join(format!("{KEY_FILE}.new")).exists());
     }
 }

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 pub(super) use convert::{PLAIN_SEED, SEALED_DB, convert};
-pub use keys::init;
 pub(super) use keys::{KEY_FILE, Keys, create, open};
+pub use keys::{change_passphrase, init};
 
 /// Length of a nonce, in bytes.
 const NONCE_LEN: usize = 12;

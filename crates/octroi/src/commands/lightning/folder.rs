@@ -1,6 +1,6 @@
 //! The embedded node's folder: making it, copying it, and putting a copy back. No node may run on it.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use octroi_lightning::{NodeError, Password, embedded};
@@ -13,6 +13,9 @@ use crate::wiring::passphrase;
 
 /// Most bytes of words that are read: 24 of eight letters.
 const WORDS_MAX: u64 = 1024;
+
+/// Most bytes of a new passphrase that are read.
+const PASSPHRASE_MAX: u64 = 4096;
 
 fn node(lightning: &LightningConfig) -> Result<&EmbeddedNode, LookError> {
     match &lightning.backend {
@@ -38,6 +41,23 @@ pub(super) async fn init(lightning: &LightningConfig, words: bool) -> Result<Val
     let made = embedded::init(&node.storage_dir, &passphrase, given.as_ref())?;
     let shown = if words { Value::Null } else { Value::String(made.reveal().to_owned()) };
     Ok(json!({"storage_dir": node.storage_dir.display().to_string(), "words": shown}))
+}
+
+/// The passphrase of now is the configuration's; the new one is the first line of standard input.
+pub(super) async fn passphrase(lightning: &LightningConfig) -> Result<Value, LookError> {
+    let node = node(lightning)?;
+    let Some(from) = passphrase::of(node).await? else {
+        let why = "[lightning] names no passphrase: a node is encrypted when it is started with one";
+        return Err(NodeError::Config(why.to_owned()).into());
+    };
+    if std::io::stdin().is_terminal() {
+        return Err(LookError::Typed);
+    }
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(PASSPHRASE_MAX).read_to_string(&mut text)?;
+    let to = Password::new(text.lines().next().unwrap_or_default());
+    embedded::change_passphrase(&node.storage_dir, &from, &to)?;
+    Ok(json!({"changed": node.storage_dir.display().to_string()}))
 }
 
 pub(super) fn backup(lightning: &LightningConfig, to: &Path) -> Result<Value, LookError> {

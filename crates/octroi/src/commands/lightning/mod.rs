@@ -87,6 +87,8 @@ enum LightningCommand {
         #[arg(long)]
         words: bool,
     },
+    /// Put the embedded node's keys under another passphrase, read from standard input, while the gate is stopped.
+    Passphrase(Look),
     /// Copy the embedded node's keys and channels into a new folder, while the gate is stopped.
     Backup {
         #[command(flatten)]
@@ -106,7 +108,7 @@ enum LightningCommand {
 impl LightningCommand {
     const fn look(&self) -> &Look {
         match self {
-            Self::Status(look) | Self::Channels(look) | Self::Address(look) => look,
+            Self::Status(look) | Self::Channels(look) | Self::Address(look) | Self::Passphrase(look) => look,
             Self::Pay(Pay { look, .. })
             | Self::OpenChannel(Open { look, .. })
             | Self::CloseChannel(Close { look, .. })
@@ -140,6 +142,10 @@ enum LookError {
     NotConfirmed,
     #[error("only an embedded node is kept here; another one has its own way")]
     NotEmbedded,
+    #[error(
+        "give the new passphrase on standard input, from a program or a file: typed here it would be seen"
+    )]
+    Typed,
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
@@ -201,11 +207,14 @@ async fn answer(
         #[cfg(feature = "lightning-embedded")]
         LightningCommand::Init { words, .. } => folder::init(lightning, *words).await,
         #[cfg(feature = "lightning-embedded")]
+        LightningCommand::Passphrase(_) => folder::passphrase(lightning).await,
+        #[cfg(feature = "lightning-embedded")]
         LightningCommand::Backup { to, .. } => folder::backup(lightning, to),
         #[cfg(feature = "lightning-embedded")]
         LightningCommand::Restore { from, .. } => folder::restore(lightning, from),
         #[cfg(not(feature = "lightning-embedded"))]
         LightningCommand::Init { .. }
+        | LightningCommand::Passphrase(_)
         | LightningCommand::Backup { .. }
         | LightningCommand::Restore { .. } => Err(LookError::NotEmbedded),
         command => ask::ask(config, lightning, command).await,

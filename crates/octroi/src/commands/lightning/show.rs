@@ -59,6 +59,12 @@ pub(super) fn print(command: &LightningCommand, answer: &Value) {
                 );
             }
         }
+        LightningCommand::Passphrase(_) => {
+            println!(
+                "the new passphrase opens {}; name it in the configuration before the next start",
+                text(&answer["changed"])
+            );
+        }
         LightningCommand::Restore { .. } => {
             println!(
                 "restored to {}; never start the node it was made from again",

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use octroi_lightning::LightningNode;
+use octroi_testkit::nodes::{CHANNEL_SAT, PUSHED, start_node};
 use serde_json::{Value, json};
 
 use super::wallets::embedded;
 use super::{Owner, PLAIN, call};
-use crate::harness::{Market, soon};
+use crate::harness::money::node;
+use crate::harness::{Market, PATIENCE, soon};
+
+/// Mined at a time while money comes back from a closed channel.
+const BLOCKS: u32 = 24;
 
 /// Calls until one is answered: a payment under way, or a gate that starts, are said and not paid again.
 async fn persist(owner: &Owner, market: &Market) {
@@ -57,7 +63,37 @@ async fn a_wallet_that_dies_at_any_moment_is_asked_what_became_of_it() {
     dies_and_goes_on(&mut owner, &market, Dies::Wallet, &[0, 10, 20, 40, 80, 160]).await;
 }
 
-/// Not `kill -9`: LDK closes a channel whose last change reached the disk only in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_dies_with_its_bridge_pays_nothing_twice_and_loses_nothing() {
+    let market = Market::open(&[]).await;
+    let settings = embedded(&market).await;
+    let section = format!("[lightning]\nnetwork = \"regtest\"\nbackend = \"embedded\"\n{settings}");
+    let mut owner = Owner::with_wallet(&section, PLAIN);
+    dies_and_goes_on(&mut owner, &market, Dies::Node, &[0, 60, 120, 200, 300, 450]).await;
+}
+
+/// What the node's owner does after a `kill -9`: where LDK found the channel ahead of its own list and closed it, the money is waited
+/// for, and another channel opened.
+async fn mend(market: &Market) {
+    let (id, address) = node(&market.gate);
+    let folder = market.payer.store.path().join("payer");
+    let own = start_node(&market.payer.chain, folder, "payer", std::slice::from_ref(&id)).await.unwrap();
+    own.connect(&id, address).await.unwrap();
+    if own.channels().await.unwrap().is_empty() {
+        soon(async {
+            while !own.closing().await.unwrap().is_empty() {
+                market.payer.chain.mine(BLOCKS);
+                own.sync().await.unwrap();
+            }
+        })
+        .await;
+        own.open_channel(&id, address, CHANNEL_SAT, PUSHED).await.unwrap();
+    }
+    own.channel_usable(&id, PATIENCE).await.unwrap();
+    market.gate.channel_usable().await;
+    own.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_stopped_with_its_bridge_goes_on_where_it_was() {
     let market = Market::open(&[]).await;
@@ -74,6 +110,8 @@ enum Dies {
     Bridge,
     /// The bridge, and a node within it, because they are told to.
     Told,
+    /// The same, as by a power cut.
+    Node,
     /// The wallet's API; the node behind it goes on.
     Wallet,
 }
@@ -90,6 +128,10 @@ async fn dies_and_goes_on(owner: &mut Owner, market: &Market, dies: Dies, delays
         match dies {
             Dies::Bridge => bridge.kill().await,
             Dies::Told => bridge.stop().await,
+            Dies::Node => {
+                bridge.kill().await;
+                mend(market).await;
+            }
             Dies::Wallet => {
                 owner.wallet = None;
                 // It is answered, or told that it cannot be.

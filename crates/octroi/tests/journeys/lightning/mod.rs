@@ -6,6 +6,7 @@ mod flood;
 mod kills;
 mod liquidity;
 mod outage;
+mod passphrase;
 mod program;
 
 use std::time::Duration;
