@@ -142,6 +142,7 @@ enum LookError {
     NotConfirmed,
     #[error("only an embedded node is kept here; another one has its own way")]
     NotEmbedded,
+    #[cfg(feature = "lightning-embedded")]
     #[error(
         "give the new passphrase on standard input, from a program or a file: typed here it would be seen"
     )]
