@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use octroi_l402::Msat;
 use octroi_lightning::{LightningNode, Payment};
@@ -13,6 +14,9 @@ use super::{Caller, Challenge, Gate, Launch, PATIENCE};
 
 /// The most paid for routing; the one hop there is takes nothing.
 const FEE_MAX: Msat = Msat::new(10_000);
+
+/// How long a channel may take to come back.
+const BACK: Duration = Duration::from_secs(20);
 
 /// What the gate sells in these journeys.
 pub(crate) const POLICY: &str = r#"
@@ -95,10 +99,7 @@ allow_private_addresses = true
 
     /// Brings the payer back to a gate that was started again.
     pub(crate) async fn reconnect(&self) {
-        let (id, address) = node(&self.gate);
-        self.payer.node.connect(&id, address).await.unwrap();
-        self.payer.node.channel_usable(&id, PATIENCE).await.unwrap();
-        self.gate.channel_usable().await;
+        meet(&self.payer, &self.gate).await;
     }
 
     /// Pays an invoice.
@@ -113,6 +114,18 @@ allow_private_addresses = true
         self.gate.secrets.add(&credential);
         credential
     }
+}
+
+/// The payer meets the gate's node again. LDK closes a channel that it finds ahead of its own list of them; then there is a new one.
+pub(crate) async fn meet(payer: &Payer, gate: &Gate) {
+    let (id, address) = node(gate);
+    payer.node.connect(&id, address).await.unwrap();
+    if payer.node.channel_usable(&id, BACK).await.is_err() {
+        payer.chain.mine(6);
+        payer.node.sync().await.unwrap();
+        payer.open_channel(&id, address).await.unwrap();
+    }
+    gate.channel_usable().await;
 }
 
 /// The gate's own node: its id and where it listens.

@@ -1,7 +1,6 @@
 //! An encrypted node, killed again and again while it writes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use octroi_l402::Msat;
 use octroi_lightning::LightningNode;
@@ -10,28 +9,13 @@ use octroi_testkit::upstream::sample::Sample;
 use tokio::task::JoinSet;
 
 use super::{SELLING, embedded, query, until};
-use crate::harness::money::node;
-use crate::harness::{Caller, Gate, Launch, PATIENCE};
+use crate::harness::money::{meet, node};
+use crate::harness::{Caller, Launch, PATIENCE};
 
 const ROUNDS: usize = 4;
 
 /// Callers that have invoices made when the gate is killed: each is two records in the node's store.
 const CALLERS: usize = 16;
-
-/// How long a channel may take to come back.
-const BACK: Duration = Duration::from_secs(20);
-
-/// The payer meets the gate's node again. LDK closes a channel that it finds ahead of its own list of them; then there is a new one.
-async fn meet(payer: &Payer, gate: &Gate) {
-    let (id, address) = node(gate);
-    payer.node.connect(&id, address).await.unwrap();
-    if payer.node.channel_usable(&id, BACK).await.is_err() {
-        payer.chain.mine(6);
-        payer.node.sync().await.unwrap();
-        payer.open_channel(&id, address).await.unwrap();
-    }
-    gate.channel_usable().await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_node_survives_kills_while_it_writes() {

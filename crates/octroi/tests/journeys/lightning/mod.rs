@@ -1,6 +1,7 @@
 //! The node behind a running gate: its commands, its outages, its room to receive, and floods of callers.
 
 mod asking;
+mod closing;
 mod commands;
 mod flood;
 mod kills;

@@ -136,7 +136,7 @@ async fn what_a_holder_appends_elsewhere_is_enforced_here() {
         let cheap = lent(library.adds(macaroon, &["mcp_max_msat=999"], false).await);
         no_good(&query().paid(&cheap).send().await, "costs more than the credential may spend");
         let over = lent(library.adds(macaroon, &["mcp_valid_until=1"], false).await);
-        no_good(&query().paid(&over).send().await, "expired at 1");
+        no_good(&query().paid(&over).send().await, "lent until 1");
         let noted = lent(library.adds(macaroon, &["note=whatever it is", "mcp_shoe_size=44"], false).await);
         query().paid(&noted).send().await.worked();
     }
