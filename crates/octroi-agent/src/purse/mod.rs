@@ -10,10 +10,10 @@ mod turn;
 mod vault;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 pub use credentials::Bought;
 pub use spends::{Receipt, SpendState, Totals};
@@ -36,6 +36,8 @@ const RECEIPTS_MAX: i64 = 100_000;
 const TERMS_MAX: i64 = 4096;
 /// How long another process may keep the file locked before a change is given up. None holds it longer than a write.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// The version of the form.
 const VERSION: i64 = 2;
 /// From the first form to the second.
@@ -188,16 +190,31 @@ impl Purse {
 fn connect(path: &Path, flush: &str) -> Result<Connection, PurseError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
-    let mode = mode.map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => PurseError::Format("not a database".to_owned()),
-        _ => error.into(),
-    })?;
+    let mode = write_ahead(&connection)?;
     if mode != "wal" {
         return Err(PurseError::Format(format!("journal mode {mode}")));
     }
     connection.pragma_update(None, "synchronous", flush)?;
     Ok(connection)
+}
+
+/// Asks for a write-ahead log; what SQLite made of that. While another process makes the file it answers at once that it is
+/// busy, where a wait might never end (<https://sqlite.org/c3ref/busy_handler.html>), so it is asked again.
+fn write_ahead(connection: &Connection) -> Result<String, PurseError> {
+    let give_up = Instant::now() + BUSY_WAIT;
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match mode.map_err(|error| (error.sqlite_error_code(), error)) {
+            Ok(mode) => return Ok(mode),
+            Err((Some(ErrorCode::DatabaseBusy), _)) if Instant::now() < give_up => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            Err((Some(ErrorCode::NotADatabase), _)) => {
+                return Err(PurseError::Format("not a database".to_owned()));
+            }
+            Err((_, error)) => return Err(error.into()),
+        }
+    }
 }
 
 /// Makes the tables where there are none; several processes may try at once.

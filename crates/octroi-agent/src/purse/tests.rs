@@ -361,3 +361,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_purse_that_many_make_at_once_is_one_for_all_of_them() {
+    for _ in 0..25 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("purse.db");
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    Purse::open(&path).map(|_| ()).unwrap();
+                });
+            }
+        });
+    }
+}
