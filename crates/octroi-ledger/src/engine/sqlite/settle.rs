@@ -232,6 +232,9 @@ impl Unsettled {
         if self.ended < enough {
             return Ok(draft);
         }
+        // Calls of earlier rounds that ended after they were looked at: their charges came to the balances at once, and this round must not
+        // take them for its own. They are no more than were open at one time.
+        forget_ended(connection, EntryId::first_of(0), self.round.upto)?;
         let below = settle(connection, &self.later, slice)?;
         Ok(self.settled(draft, connection, Round { upto: self.last, below }, true)?)
     }
@@ -312,10 +315,16 @@ fn forget(connection: &Connection, after: EntryId, upto: EntryId, most: usize) -
         )?
         .query_row(params![from, upto.to_bytes(), most], |row| row.get(0))?;
     let Some(last) = last else { return Ok(upto) };
+    forget_ended(connection, after, EntryId::from_bytes(last))?;
+    Ok(EntryId::from_bytes(last))
+}
+
+/// Forgets calls after `after` up to `upto` that have ended.
+fn forget_ended(connection: &Connection, after: EntryId, upto: EntryId) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM begun WHERE id > ?1 AND id <= ?2 AND EXISTS (SELECT 1 FROM calls WHERE calls.id = begun.id)",
         )?
-        .execute([from, last])?;
-    Ok(EntryId::from_bytes(last))
+        .execute([after.to_bytes(), upto.to_bytes()])?;
+    Ok(())
 }

@@ -172,3 +172,24 @@ proptest! {
         prop_assert_eq!(left, run.open.len() as i64);
     }
 }
+
+#[test]
+fn a_call_that_ends_after_its_round_is_not_settled_by_the_next_one_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = Run::new(dir.path(), 10);
+    let mut take = |step: Step| {
+        run.take(dir.path(), &step);
+        run.check();
+    };
+    take(Step::Hold(0, 10));
+    for _ in 0..2 {
+        // A round takes more accounts than it settles at once. The first one goes past the first call, which is open.
+        for account in (1..ACCOUNTS).chain(1..ACCOUNTS) {
+            take(Step::Hold(account, 10));
+            take(Step::End(1, 10));
+        }
+        (0..40).for_each(|_| take(Step::Nothing));
+        take(Step::End(0, 10));
+        take(Step::Hold(0, 10));
+    }
+}
