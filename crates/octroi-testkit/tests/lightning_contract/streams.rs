@@ -122,8 +122,9 @@ impl Books {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_twice_or_not_or_again_is_credited_once() {
-    let pair = pair().await;
     for number in 0..ADAPTERS {
+        // Nodes of its own: nobody is told of what another was paid a moment ago.
+        let pair = pair().await;
         let Adapter { name, api, client } = adapter(number, &pair).await;
         let mut books = Books::open();
         let node: Arc<dyn LightningNode> = client().into();
@@ -153,8 +154,9 @@ async fn what_is_told_twice_or_not_or_again_is_credited_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_counts_anew_is_noticed_while_the_gate_runs_and_while_it_does_not() {
-    let pair = pair().await;
     for number in 0..ADAPTERS {
+        // Nodes of its own: nobody is told of what another was paid a moment ago.
+        let pair = pair().await;
         let Adapter { name, api, client } = adapter(number, &pair).await;
         let Some(api) = api.that_numbers() else { continue };
         let mut books = Books::open();
@@ -182,8 +184,9 @@ async fn a_node_that_counts_anew_is_noticed_while_the_gate_runs_and_while_it_doe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_stands_in_the_way_of_nothing() {
-    let pair = pair().await;
     for number in 0..ADAPTERS {
+        // Nodes of its own: nobody is told of what another was paid a moment ago.
+        let pair = pair().await;
         let Adapter { name, api, client } = adapter(number, &pair).await;
         let mut books = Books::open();
         let node: Arc<dyn LightningNode> = client().into();
@@ -212,8 +215,9 @@ fn places(kind: &str, now: u64) -> [(String, String); 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_of_an_older_name_or_of_another_node_hides_nothing() {
-    let pair = pair().await;
     for number in 0..ADAPTERS {
+        // Nodes of its own: nobody is told of what another was paid a moment ago.
+        let pair = pair().await;
         let Adapter { name, client, api: _api } = adapter(number, &pair).await;
         let kind = client().backend();
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
