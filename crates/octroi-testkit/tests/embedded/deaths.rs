@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use octroi_l402::PaymentHash;
 use octroi_lightning::embedded::{Disk, EmbeddedConfig, EmbeddedNode, FaultyDisk, Network, RecordKind};
@@ -36,7 +36,11 @@ const PAYING: Duration = Duration::from_secs(20);
 
 /// Blocks between two looks at the chain, and most looks.
 const STRIDE: u32 = 24;
-const STRIDES_MAX: u32 = 40;
+/// How long money may take to come back: LDK looks for what it can sweep every half minute.
+const ON_CHAIN: Duration = Duration::from_secs(150);
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Ends the process after so many transactions; none once it is disarmed.
 #[derive(Default)]
@@ -301,7 +305,8 @@ async fn at_every_write(payer: &Payer, dir: &str, mut pay: impl AsyncFnMut(&mut 
 
 /// Mines until no money is under way, on either side.
 async fn settle_on_chain(payer: &Payer, dying: &mut Dying) -> Value {
-    for _ in 0..STRIDES_MAX {
+    let give_up = Instant::now() + ON_CHAIN;
+    while Instant::now() < give_up {
         let state = dying.must("state");
         if state["closing"] == json!([]) && payer.node.closing().await.unwrap().is_empty() {
             return state;
@@ -312,6 +317,7 @@ async fn settle_on_chain(payer: &Payer, dying: &mut Dying) -> Value {
         payer.chain.mine(STRIDE);
         payer.node.sync().await.unwrap();
         dying.must("sync");
+        tokio::time::sleep(LOOK).await;
     }
     panic!("money is still under way: {} {:?}", dying.must("state"), payer.chain.refused());
 }
